@@ -1,0 +1,64 @@
+# Needs make and Python 3.11 or newer with its venv module (Debian: python3-venv), nothing else.
+#   make test                      everything that must hold
+#   make test PYTHON=python3.13    with another interpreter (after `make clean`)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+FUZZ_INSTALLED := $(VENV)/.installed-fuzz
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
+
+# Nobody is there to answer a prompt, and nothing outside of the venv takes part.
+export PIP_NO_INPUT := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv test lint format bench fuzz lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(INSTALLED)  ## .venv with the project, its dependencies as locked, and the tools
+
+test: lint  ## everything that must hold: style, types, tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## rewrite the sources as ruff wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)  ## speed of the codec beside the bare primitives
+	$(BIN)/python tests/bench/bench_codec.py $(BENCH_ARGS)
+
+fuzz: $(FUZZ_INSTALLED)  ## every parser under atheris; FUZZ_ARGS goes to tests/fuzz/run.py
+	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
+
+lock:  ## choose requirements.lock anew, within the ranges of pyproject.toml
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet uv
+	$(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--all-extras --no-header --no-annotate --output-file requirements.lock pyproject.toml
+	rm -rf $(VENV)-lock
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) $(VENV)-lock build dist *.egg-info
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find protocol bleagent tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A venv is made anew whenever what should be in it has changed: nothing old lingers in it.
+$(INSTALLED): pyproject.toml requirements.lock
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(FUZZ_INSTALLED): $(INSTALLED)
+	$(PIP_INSTALL) --editable '.[dev,fuzz]'
+	@touch $@

@@ -1,0 +1,16 @@
+"""Settings of the whole suite."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# No deadline per example: how fast a machine is says nothing about a codec.
+settings.register_profile("explore", deadline=None)
+
+# In CI the same examples every time: a red run there is a fact about the change, and anybody can
+# repeat it. Exploring is what every other run is for.
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+
+settings.load_profile("ci" if os.environ.get("CI") else "explore")
