@@ -34,7 +34,7 @@ from .numbers import RESERVATION_ROOM, Reservation, SnCounter
 from .pairing import PairRequest, PairStatus
 from .reports import Report
 from .session import INFO_TIMEOUT, PAIR_TIMEOUT, Awaited, Session
-from .state import CENTRAL, State, Step, advance, allowed
+from .state import CENTRAL, State, Step, advance
 from .times import ClockAnswer, TimeAnswer, TimeRequest
 from .verdict import Moved, Question, Ruling, Verdict
 
@@ -160,7 +160,7 @@ class Central:
     def unbind_anomaly(self) -> Outgoing:
         """Unbind under the auth key alone, before pairing. Destroys what the lock stores."""
         self._after(Step.ANOMALY_UNBIND)
-        return self._session.own(CommandCode.ANOMALY_UNBIND, b"", flag=self.dialect.auth_flag)
+        return self._session.own(CommandCode.ANOMALY_UNBIND, flag=self.dialect.anomaly_flag)
 
     # -- commands of our own
 
@@ -221,9 +221,12 @@ class Central:
 
     def may_acknowledge(self, reported: ev.Reported, now: float) -> bool:
         """Whether ``acknowledge`` with status 0 is legal now."""
-        if not allowed(CENTRAL, self._state, Step.COMMAND) or not reported.report.wants_ack:
+        try:
+            self._after(Step.COMMAND)
+            self._session.check_ack(reported.report, reported.origin, now, 0)
+        except LocalProtocolError:
             return False
-        return not self._needs_credit(reported.report) or self._session.credits.available(now)
+        return True
 
     def backlog_is_over(self, now: float) -> bool:
         """Whether a drain has ended (quiet, nothing left to acknowledge) or none is running."""
@@ -235,20 +238,12 @@ class Central:
         Raises:
             LocalProtocolError: it wants none, or there is no credit for it (safety D1).
         """
-        ack = reported.report.ack(status)
-        if ack is None:
-            raise LocalProtocolError("this report wants no acknowledgement")
         self._after(Step.COMMAND)
-        spend = status == 0 and self._needs_credit(reported.report)
-        if spend:
-            self._session.credits.check(now)
+        ack, spend = self._session.check_ack(reported.report, reported.origin, now, status)
         outgoing = self._session.own(ack.code, ack.to_bytes(), ack_sn=reported.sn)
         if spend:
             self._session.credits.spend(now)
         return outgoing
-
-    def _needs_credit(self, report: Report) -> bool:
-        return self._record_acks is RecordAcks.CREDITS and report.code == CommandCode.REPORT_TIMED
 
     # -- a frame sealed by somebody else
 
@@ -272,8 +267,7 @@ class Central:
         self._session.numbers.check(expected.reservation)
         after = max(expected.after_timestamp, self._session.last_timestamp)
         expected = replace(expected, after_timestamp=after)
-        ring, dialect = self._session.ring, self.dialect
-        return check_instruction(message, expected, ring=ring, dialect=dialect)
+        return check_instruction(message, expected, ring=self._session.ring, dialect=self.dialect)
 
     def send_instruction(
         self,
@@ -392,6 +386,7 @@ class Central:
             dialect=self._first_dialect,
             att_payload=self._att_payload,
             new_iv=self._new_iv,
+            record_acks=self._record_acks,
         )
 
     def _after(self, step: Step) -> State:

@@ -18,7 +18,7 @@ from .errors import LocalProtocolError
 from .pairing import PairRequest
 from .reports import REPORT_CODES, Report, ReportAck
 from .times import ClockAnswer, DateAnswer, SavingAnswer, TimeRequest
-from .wire import Reader
+from .wire import Reader, write_byte
 
 
 class Sender(StrEnum):
@@ -129,8 +129,12 @@ class Status:
         return cls(Reader(raw, "status").number(1))
 
     def to_bytes(self) -> bytes:
-        """One byte."""
-        return bytes((self.code,))
+        """One byte.
+
+        Raises:
+            LocalProtocolError: outside 0 .. 255.
+        """
+        return write_byte(self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,13 @@ class DpWrite:
 _V4_HEADER = struct.Struct(">BI")
 
 
+def _v4_header(version: int, sn: int) -> bytes:
+    try:
+        return _V4_HEADER.pack(version, sn)
+    except struct.error as error:
+        raise LocalProtocolError(f"write: {error}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class DpWriteV4:
     """Data of 0x0027: ``version1 sn4`` and datapoints with lengths of two bytes.
@@ -227,11 +238,7 @@ class DpWriteV4:
         Raises:
             LocalProtocolError: a field that does not fit.
         """
-        try:
-            header = _V4_HEADER.pack(self.version, self.sn)
-        except struct.error as error:
-            raise LocalProtocolError(f"write: {error}") from None
-        return header + write_datapoints(self.datapoints, 2)
+        return _v4_header(self.version, self.sn) + write_datapoints(self.datapoints, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +262,12 @@ class DpWriteReply:
         return reply
 
     def to_bytes(self) -> bytes:
-        """Write 6 bytes."""
-        return _V4_HEADER.pack(self.version, self.sn) + bytes((self.state,))
+        """Write 6 bytes.
+
+        Raises:
+            LocalProtocolError: a field that does not fit.
+        """
+        return _v4_header(self.version, self.sn) + write_byte(self.state)
 
 
 @dataclass(frozen=True, slots=True)

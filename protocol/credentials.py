@@ -210,7 +210,8 @@ class CredentialModify(CredentialAdd):
 class CredentialProgress(CredentialHead):
     """Where an enrolment is: at once with START, then RUNNING, at last COMPLETE or FAILED.
 
-    ``count`` is how many touches have been taken, ``result`` a FailReason under FAILED.
+    ``count`` is how many touches are wanted at START, how many were taken under RUNNING (with
+    ``result`` 1 for a bad one); ``result`` is a FailReason under FAILED.
     """
 
     STRUCT: ClassVar[Struct] = Struct(">BBBBBBB")

@@ -52,6 +52,7 @@ class RecordCredits:
     _asked_at: float | None = None
     _lock_time_when_asked: float | None = None
     _last_backlog_time: float | None = None
+    _last_is_unsure: bool = False
     _last_report_at: float = 0.0
     _waiting: list[Report] = field(default_factory=list)
     _unsure: list[Report] = field(default_factory=list)
@@ -74,6 +75,7 @@ class RecordCredits:
         if origin is not Origin.LIVE and report.time is not None:
             # Also of an unsure one: whichever it was, only a live record can be newer now.
             self._last_backlog_time = report.time.seconds
+            self._last_is_unsure = origin is Origin.UNSURE
         if origin is Origin.BACKLOG:
             self._waiting.append(report)
         elif origin is Origin.UNSURE:
@@ -141,6 +143,8 @@ class RecordCredits:
             return Origin.LIVE
         at = report.time.seconds
         if self._last_backlog_time is not None:
+            if at == self._last_backlog_time and self._last_is_unsure:
+                return Origin.UNSURE  # the lock counts whole seconds: both may be live
             return Origin.LIVE if at > self._last_backlog_time else Origin.BACKLOG
         asked = self._lock_time_when_asked
         if asked is not None and at < asked - CLOCK_SLACK:

@@ -32,7 +32,8 @@ class DeviceInfo:
     14      32    auth            the auth key itself (3.0, 3.1), or a register key of 16
                                   bytes and 16 zeros: a secret either way
     46      9     ...             3-byte versions, communication ability, reserved
-    55      22    virtual_id      device id in the cloud, zeros while unbound
+    55      22    virtual_id      device id in the cloud; zeros before the first
+                                  binding, kept by an unbinding (0x0005)
     77...   ...   ...             MCU versions, Wi-Fi mode, flag word, address type
     89      6     mac             (4.x; reversed on some devices)
     ======  ====  ==============  ==================================================

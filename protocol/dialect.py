@@ -65,6 +65,11 @@ class Dialect:
         return SecurityFlag.V2_AUTH_SESSION if self.security_v2 else SecurityFlag.AUTH_SESSION
 
     @property
+    def anomaly_flag(self) -> SecurityFlag:
+        """Unbinding without the login key; under security V2 by the sources, never recorded."""
+        return SecurityFlag.V2_ANOMALY if self.security_v2 else SecurityFlag.AUTH
+
+    @property
     def known_flags(self) -> frozenset[int]:
         """Flags that either side of this dialect understands."""
         return _V2_FLAGS if self.security_v2 else _V1_FLAGS

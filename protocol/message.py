@@ -10,6 +10,8 @@ from .frame import Frame
 from .keys import KeyRing, SecurityFlag
 from .seal import Sealed, seal, seal_plain
 
+_CARRY_SERVER_RAND = frozenset({SecurityFlag.AUTH, SecurityFlag.V2_AUTH, SecurityFlag.V2_ANOMALY})
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -38,13 +40,18 @@ class Outgoing:
         return f"{code_name(self.code)} sn {self.sn}, {len(self.fragments)} fragments"
 
 
-def open_message(message: bytes, ring: KeyRing, *, known_flags: frozenset[int]) -> Opened:
+def open_message(
+    message: bytes, ring: KeyRing, *, known_flags: frozenset[int], learns: bool = False
+) -> Opened:
     """Open a whole message.
 
     Args:
         message: as joined from fragments, or as the cloud issued it.
         ring: the keys of this connection.
         known_flags: flags that this lock understands.
+
+        learns: whether this is the lock's side or an onlooker, who take server_rand from a
+            request under flag 1, 11 or 16.
 
     Raises:
         SealError: a flag that is not known here, no key for it, or a wrong length.
@@ -54,6 +61,8 @@ def open_message(message: bytes, ring: KeyRing, *, known_flags: frozenset[int]) 
     sealed = Sealed.from_bytes(message)
     if sealed.flag not in known_flags:
         raise SealError(f"security flag {sealed.flag} is not known here")
+    if learns and sealed.flag in _CARRY_SERVER_RAND:
+        ring.learn_server_rand(sealed.iv)
     key = b"" if sealed.flag == SecurityFlag.PLAIN else ring.key(sealed.flag)
     return Opened(Frame.from_bytes(sealed.open(key)), sealed.flag, sealed.iv)
 

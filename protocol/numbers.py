@@ -125,9 +125,10 @@ class SnCounter:
         """Believe the cloud's ``next_sn`` if it is plausible.
 
         Returns whether it was believed; otherwise numbers go on one above the last
-        (reference: safety B2).
+        (reference: safety B2). A jump over an open reservation is not believed either.
         """
-        plausible = self._last < next_sn <= min(self._last + MAX_NEXT_SN_STEP, MAX_SN)
+        end = MAX_SN if self._reserved is None else self._reserved.sn
+        plausible = self._last < next_sn <= min(self._last + MAX_NEXT_SN_STEP, end)
         if plausible:
             self._last = next_sn - 1
         return plausible

@@ -18,7 +18,6 @@ from .keys import KeyRing, LockKeys, SecurityFlag
 from .message import Opened, open_message
 from .pairing import PairStatus
 
-_CARRIES_SERVER_RAND = frozenset({SecurityFlag.AUTH, SecurityFlag.V2_AUTH, SecurityFlag.V2_ANOMALY})
 _UNBINDS = frozenset({CommandCode.UNBIND, CommandCode.RESET, CommandCode.ANOMALY_UNBIND})
 
 
@@ -134,12 +133,10 @@ class Observer:
         return [Seen(attempt.line, direction.sender, opened)]
 
     def _open(self, sender: Sender, message: bytes) -> Opened:
-        flag = message[0]
-        if sender is Sender.CENTRAL and flag in _CARRIES_SERVER_RAND:
-            self._ring.learn_server_rand(message[1:17])
-        if flag == SecurityFlag.PLAIN and self.bound:
+        if message[0] == SecurityFlag.PLAIN and self.bound:
             raise SealError("plaintext, which a bound lock does not take")
-        return open_message(message, self._ring, known_flags=self._flags)
+        learns = sender is Sender.CENTRAL
+        return open_message(message, self._ring, known_flags=self._flags, learns=learns)
 
     def _learn(self, sender: Sender, opened: Opened) -> None:
         """Follow what changes the keys: device information, binding, unbinding."""

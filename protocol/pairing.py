@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, PayloadError
 from .keys import LockKeys, Secret
 from .wire import Reader
 
@@ -22,6 +22,12 @@ class PairStatus(IntEnum):
 PAIR_SIZE = 44
 PAIR_SIZE_V2 = 76
 BEACON_KEY_SIZE = 16
+
+
+def _beacon_key_size(size: int) -> int:
+    if size > BEACON_KEY_SIZE:
+        raise PayloadError(f"a beacon key has {BEACON_KEY_SIZE} bytes, not {size}")
+    return size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +83,7 @@ class PairRequest:
         if len(raw) == PAIR_SIZE_V2:
             local_key, sec_key = Secret(reader.take(16)), Secret(reader.take(16))
         elif reader.left:
-            beacon_key = Secret(reader.take(reader.number(1)))
+            beacon_key = Secret(reader.take(_beacon_key_size(reader.number(1))))
         reader.end()
         return cls(
             uuid16=uuid16, login_key=Secret(login_key), virtual_id22=virtual_id22,

@@ -20,7 +20,7 @@ from .commands import (
     read_payload,
 )
 from .datapoint import read_datapoints
-from .errors import LocalProtocolError, PayloadError, RemoteProtocolError
+from .errors import LocalProtocolError, PayloadError, RemoteProtocolError, SealError
 from .firmware import UNPAIRED_TIMEOUT, Firmware
 from .fragment import Joiner, split
 from .frame import MAX_SN, Frame
@@ -33,7 +33,6 @@ from .state import PERIPHERAL, State, Step, advance, allowed
 
 _COUNTER_END = 16
 """Frames after which the counter nibble sticks at 0, until the lock loses power."""
-_ANSWERED_WITH_IV = frozenset({SecurityFlag.AUTH, SecurityFlag.V2_AUTH, SecurityFlag.V2_ANOMALY})
 _KEEPS_ALIVE = frozenset({CommandCode.DP_WRITE, CommandCode.REPORT, CommandCode.REPORT_TIMED})
 
 
@@ -94,6 +93,7 @@ class Peripheral:
         self._central_sn = self._lock_sn = 0
         self._packet = DEFAULT_ATT_PAYLOAD
         self._deadline: float | None = None
+        self._leaving = False
 
     # -- the connection
 
@@ -163,6 +163,13 @@ class Peripheral:
         """
         if self._state is State.IDLE:
             raise LocalProtocolError("a write without a connection")
+        if self._leaving:
+            return [ev.Dropped("the lock is hanging up")]
+        events = self._receive(value, now)
+        self._leaving = any(isinstance(event, ev.HangUp) for event in events)
+        return events
+
+    def _receive(self, value: bytes, now: float) -> list[ev.PeripheralEvent]:
         try:
             message = self._joiner.feed(value[: self.firmware.att_payload])
             if message is None:
@@ -177,12 +184,10 @@ class Peripheral:
         return self._dispatch(_Command(frame, opened.flag), now)
 
     def _open(self, message: bytes) -> Opened:
-        flag, flags = message[0], self.firmware.dialect.known_flags
+        flags = self.firmware.dialect.known_flags
         if self.bound:
             flags -= {SecurityFlag.PLAIN}
-        if flag in _ANSWERED_WITH_IV and flag in flags:
-            self._ring.learn_server_rand(message[1:17])
-        return open_message(message, self._ring, known_flags=flags)
+        return open_message(message, self._ring, known_flags=flags, learns=True)
 
     def _dispatch(self, command: _Command, now: float) -> list[ev.PeripheralEvent]:
         code = command.code
@@ -245,7 +250,9 @@ class Peripheral:
             return [ev.Dropped("pairing before device information")]
         dialect = self.firmware.dialect
         if command.data[:16] != self._identity.uuid16:
-            found = [self._status(command, PairStatus.FAILED, flag=command.flag)]
+            found: list[ev.PeripheralEvent] = [
+                self._status(command, PairStatus.FAILED, flag=command.flag)
+            ]
             if self.firmware.asks_time and command.flag == dialect.session_flag:
                 found.append(self._notify(CommandCode.TIME_CLOCK, b""))
             return [*found, ev.HangUp("pairing with another uuid")]
@@ -348,17 +355,23 @@ class Peripheral:
         self._lock_sn = 0
         self._packet = DEFAULT_ATT_PAYLOAD
         self._deadline = None
+        self._leaving = False
 
-    def _status(self, command: _Command, status: int, *, flag: int | None = None) -> ev.Notify:
+    def _status(
+        self, command: _Command, status: int, *, flag: int | None = None
+    ) -> ev.Notify | ev.Dropped:
         return self._notify(command.code, Status(status).to_bytes(), ack_sn=command.sn, flag=flag)
 
     def _notify(
         self, code: int, data: bytes, *, ack_sn: int = 0, flag: int | None = None
-    ) -> ev.Notify:
+    ) -> ev.Notify | ev.Dropped:
         self._lock_sn = min(self._lock_sn + 1, MAX_SN)
         frame = Frame(self._lock_sn, ack_sn, code, data)
         flag = self.firmware.dialect.session_flag if flag is None else flag
-        message = close_frame(frame, flag=flag, ring=self._ring, iv=self._new_iv())
+        try:
+            message = close_frame(frame, flag=flag, ring=self._ring, iv=self._new_iv())
+        except SealError as error:
+            return ev.Dropped(f"no answer: {error}")
         fragments = split(
             message,
             att_payload=self._packet,

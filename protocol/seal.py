@@ -88,12 +88,5 @@ def seal(plaintext: bytes, *, flag: int, key: bytes, iv: bytes) -> bytes:
 
 
 def seal_plain(plaintext: bytes) -> bytes:
-    """A message under flag 0; only unbound devices take it.
-
-    Raises:
-        LocalProtocolError: shorter than the 17 bytes a lock asks for.
-    """
-    message = bytes((SecurityFlag.PLAIN,)) + plaintext
-    if len(message) < MIN_PLAIN_SIZE:
-        raise LocalProtocolError(f"a plaintext message has at least {MIN_PLAIN_SIZE} bytes")
-    return message
+    """A message under flag 0; only unbound devices take it, and only from 17 bytes on."""
+    return bytes((SecurityFlag.PLAIN,)) + plaintext

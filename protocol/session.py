@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .commands import CommandCode, Payload, Sender, read_payload
-from .credits import RecordCredits
+from .credits import Origin, RecordAcks, RecordCredits
 from .device_info import DeviceInfo
 from .dialect import Dialect
 from .errors import LocalProtocolError, SealError, SequenceError
@@ -15,6 +15,7 @@ from .frame import Frame
 from .keys import KeyRing
 from .message import Opened, Outgoing, close_frame, open_message
 from .numbers import SnCounter
+from .reports import Report, ReportAck
 from .verdict import Question
 
 INFO_TIMEOUT = 2.0
@@ -41,6 +42,7 @@ class Session:
     dialect: Dialect
     att_payload: int
     new_iv: Callable[[], bytes]
+    record_acks: RecordAcks = RecordAcks.CREDITS
     joiner: Joiner = field(default_factory=Joiner)
     credits: RecordCredits = field(default_factory=RecordCredits)
     lock_sn: int = 0
@@ -56,7 +58,9 @@ class Session:
     last_timestamp: int = -1
     """Of the last opening sent on this connection (safety C5)."""
 
-    def own(self, code: int, data: bytes, *, ack_sn: int = 0, flag: int | None = None) -> Outgoing:
+    def own(
+        self, code: int, data: bytes = b"", *, ack_sn: int = 0, flag: int | None = None
+    ) -> Outgoing:
         """Seal a frame of our own. Its number counts as used, written or not.
 
         Raises:
@@ -73,7 +77,7 @@ class Session:
 
     def _close(self, frame: Frame, flag: int) -> bytes:
         iv, before = self.new_iv(), self.ring.server_rand
-        if flag == self.dialect.auth_flag:
+        if flag in (self.dialect.auth_flag, self.dialect.anomaly_flag):
             self.ring.learn_server_rand(iv)
         try:
             return close_frame(frame, flag=flag, ring=self.ring, iv=iv)
@@ -116,6 +120,25 @@ class Session:
             and opened.frame.ack_sn == asked.sn
             and opened.flag in (asked.flag, self.dialect.login_flag, self.dialect.session_flag)
         )
+
+    def check_ack(
+        self, report: Report, origin: Origin | None, now: float, status: int
+    ) -> tuple[ReportAck, bool]:
+        """The acknowledgement of a report, and whether it costs a credit.
+
+        Raises:
+            LocalProtocolError: it wants none, is live, or there is no credit (safety D1).
+        """
+        ack = report.ack(status)
+        if ack is None:
+            raise LocalProtocolError("this report wants no acknowledgement")
+        counted = self.record_acks is RecordAcks.CREDITS
+        spend = counted and status == 0 and ack.code == CommandCode.REPORT_TIMED
+        if spend and origin is Origin.LIVE:
+            raise LocalProtocolError("no credit for a live record: it is in no backlog")
+        if spend:
+            self.credits.check(now)
+        return ack, spend
 
     def lock_time(self, now: float) -> float | None:
         """The lock's clock, where we set it on this connection."""

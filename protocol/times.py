@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Self
 
 from .errors import LocalProtocolError, PayloadError
-from .wire import Reader
+from .wire import Reader, write_byte
 
 MS_DIGITS = 13
 S_DIGITS = 10
@@ -65,8 +65,12 @@ class TimeRequest:
         return cls(raw[0] if raw else None)
 
     def to_bytes(self) -> bytes:
-        """The data of the question."""
-        return b"" if self.years is None else bytes((self.years,))
+        """The data of the question.
+
+        Raises:
+            LocalProtocolError: years outside 0 .. 255.
+        """
+        return b"" if self.years is None else write_byte(self.years)
 
 
 @dataclass(frozen=True, slots=True)

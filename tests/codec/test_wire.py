@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import Struct
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import LocalProtocolError, PayloadError
 from protocol.keys import Secret
-from protocol.wire import Packed, Reader, bytes_of, fixed_sizes
+from protocol.wire import Composed, Packed, Reader, bytes_of, fixed_sizes, write_byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +128,40 @@ def test_only_a_secret_is_unwrapped() -> None:
 )
 def test_the_sizes_of_byte_strings_come_from_the_layout(layout: str, sizes: list[int]) -> None:
     assert fixed_sizes(layout) == sizes
+
+
+# -- Composed
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Composed):
+    """A count and as many bytes."""
+
+    items: bytes
+
+    @classmethod
+    def _read(cls, reader: Reader) -> Self:
+        return cls(reader.take(reader.number(1)))
+
+    def _parts(self) -> Iterable[bytes]:
+        return write_byte(len(self.items)), self.items
+
+
+@given(st.binary(max_size=255))
+def test_a_composed_payload_survives_the_round_trip(items: bytes) -> None:
+    assert Counted.from_bytes(Counted(items).to_bytes()) == Counted(items)
+
+
+@pytest.mark.parametrize("raw", [b"", b"\2A", b"\2ABC", b"\0A"])
+def test_a_composed_payload_ends_where_its_last_part_ends(raw: bytes) -> None:
+    with pytest.raises(PayloadError, match="Counted"):
+        Counted.from_bytes(raw)
+
+
+def test_a_byte_is_written_or_our_bug() -> None:
+    assert write_byte(0) + write_byte(255) == b"\0\xff"
+    for value in (-1, 256):
+        with pytest.raises(LocalProtocolError):
+            write_byte(value)
+    with pytest.raises(LocalProtocolError):
+        Counted(bytes(256)).to_bytes()

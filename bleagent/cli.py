@@ -1,0 +1,210 @@
+"""The command line. It reads arguments and files and prints; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from bleagent import __version__
+from bleagent.decode import (
+    ARROWS,
+    DecodeError,
+    compare,
+    observe_capture,
+    observe_packets,
+    read_keys,
+    to_json,
+    to_text,
+)
+from protocol.capture import Capture, CaptureError, format_capture, parse_capture
+from protocol.dpmap import DpMap, LockGeneration
+from protocol.observer import Observation, Seen
+from protocol.rekey import RekeyError, rekey_capture
+
+UNREADABLE = 1
+UNUSABLE = 2
+
+app = typer.Typer(
+    name="bleagent",
+    help="A companion agent for Tuya Bluetooth door locks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Entry point of the ``bleagent`` command."""
+    app()
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"bleagent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _bleagent(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """A companion agent for Tuya Bluetooth door locks."""
+
+
+@app.command()
+def decode(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE | '>'HEX '<'HEX ...",
+            help="A capture (JSON Lines, - for standard input), or pasted packets: "
+            "'>' from the central, '<' from the lock, each quoted for the shell.",
+        ),
+    ],
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON object per frame. Its `data` is NOT masked."),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with what the recorder wrote down.")
+    ] = False,
+    rekey: Annotated[
+        bool,
+        typer.Option(
+            "--rekey",
+            help="Write a copy that can be shared: every key, code, PIN and identity replaced.",
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where --rekey writes (else: stdout).")
+    ] = None,
+    keep_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--keep-unknown", help="With --rekey: keep commands and datapoints nobody knows."
+        ),
+    ] = False,
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", help="Keys for pasted packets: JSON with local_key, sec_key, ..."),
+    ] = None,
+    local_key: Annotated[
+        str | None,
+        typer.Option("--local-key", help="A TEST lock's key; others see the command line."),
+    ] = None,
+) -> None:
+    """Read a recorded or pasted conversation with a lock.
+
+    Prints each complete frame in order, secrets masked.
+
+    With --json the `data` is not masked: keys, codes and PINs may be in it.
+
+    Exit status: 0 all was read, 1 some was not (or differs, with --check), 2 unusable input.
+    """
+    if all(one[:1] in ARROWS for one in what):
+        if check or rekey:
+            _unusable("--check and --rekey need a capture file, not pasted packets")
+        _decode_packets(what, keys, local_key, as_json=as_json)
+    if len(what) > 1 or keys is not None or local_key is not None:
+        _unusable(
+            "one capture file, which has its keys in its first line, or packets that begin "
+            "with '>' or '<' together with --keys"
+        )
+    capture = _capture(what[0])
+    if rekey:
+        _rekey(capture, output, keep_unknown=keep_unknown)
+    seen = observe_capture(capture)
+    _show(seen, {event.line: event.t for event in capture.events}, as_json=as_json)
+    differences = compare(capture, seen) if check else []
+    for difference in differences:
+        _tell(difference)
+    if check and not differences:
+        _tell(f"{len(seen)} as recorded")
+    _leave(seen, failed=bool(differences))
+
+
+def _decode_packets(
+    packets: list[str], keys: Path | None, local_key: str | None, *, as_json: bool
+) -> NoReturn:
+    try:
+        if keys is not None:
+            found = read_keys(_text(str(keys)), str(keys))
+        elif local_key is not None:
+            _tell("warning: a key on a command line is seen by others; --keys FILE is safer")
+            found = read_keys(json.dumps({"local_key": local_key}), "--local-key")
+        else:
+            _unusable("pasted packets need --keys FILE")
+        seen = observe_packets(packets, found)
+    except DecodeError as error:
+        _unusable(str(error))
+    _show(seen, {}, as_json=as_json)
+    _leave(seen, failed=False)
+
+
+def _rekey(capture: Capture, output: Path | None, *, keep_unknown: bool) -> NoReturn:
+    try:
+        copy = rekey_capture(
+            capture,
+            new_iv=lambda: secrets.token_bytes(16),
+            dpmap=DpMap.default(LockGeneration.V3_3),
+            keep_unknown=keep_unknown,
+        )
+    except RekeyError as error:
+        _unusable(f"cannot be made safe to share: {error}")
+    for dropped in copy.dropped:
+        _tell(f"left out: {dropped}")
+    text = format_capture(copy.capture)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        try:
+            output.write_text(text)
+        except OSError as error:
+            _unusable(f"{output} cannot be written: {error.strerror}")
+    raise typer.Exit(0)
+
+
+def _show(seen: list[Observation], times: dict[int, float], *, as_json: bool) -> None:
+    if as_json:
+        _tell("`data` is not masked: keys, codes and PINs may be in it")
+    for one in seen:
+        print(json.dumps(to_json(one, times)) if as_json else to_text(one, times))
+
+
+def _leave(seen: list[Observation], *, failed: bool) -> NoReturn:
+    unread = sum(not isinstance(one, Seen) for one in seen)
+    if unread:
+        _tell(f"{unread} of {len(seen)} could not be read")
+    raise typer.Exit(UNREADABLE if unread or failed else 0)
+
+
+def _capture(name: str) -> Capture:
+    try:
+        return parse_capture(_text(name))
+    except CaptureError as error:
+        _unusable(f"{name}, {error}")
+
+
+def _text(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        _unusable(f"{name} cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        _unusable(f"{name} is not text")
+
+
+def _unusable(why: str) -> NoReturn:
+    _tell(why)
+    raise typer.Exit(UNUSABLE)
+
+
+def _tell(text: str) -> None:
+    print(f"bleagent decode: {text}", file=sys.stderr)
