@@ -101,8 +101,10 @@ class DeviceInfo:
     @property
     def virtual_id(self) -> str | None:
         """The device id; ``None`` where the lock does not send it (2.x, unbound, security V2)."""
-        raw = self.raw[VIRTUAL_ID_AT : VIRTUAL_ID_AT + VIRTUAL_ID_SIZE].rstrip(b"\0")
-        return raw.decode("ascii", "replace") or None
+        raw = self.raw[VIRTUAL_ID_AT : VIRTUAL_ID_AT + VIRTUAL_ID_SIZE]
+        if len(raw) < VIRTUAL_ID_SIZE:
+            return None
+        return raw.rstrip(b"\0").decode("ascii", "replace") or None
 
     @property
     def mac(self) -> bytes | None:

@@ -73,7 +73,9 @@ def split(message: bytes, *, att_payload: int, major: int, counter: int = 0) -> 
         )
     if not MIN_MAJOR <= major <= 15:
         raise LocalProtocolError(f"protocol major {major} is not {MIN_MAJOR}-15")
-    head = b"\0" + write_varint(len(message)) + bytes((major << 4 | counter & 0x0F,))
+    if not 0 <= counter <= 15:
+        raise LocalProtocolError(f"a counter of {counter} does not fit its 4 bits")
+    head = b"\0" + write_varint(len(message)) + bytes((major << 4 | counter,))
     at = att_payload - len(head)
     fragments = [head + message[:at]]
     # Numbers below 128 are one byte, and 1,536 bytes need no more than 81 fragments of 20.

@@ -79,14 +79,14 @@ def _md5(*parts: bytes) -> bytes:
 def pack_uuid(uuid: str) -> bytes:
     """The 16 bytes of a uuid on the wire.
 
-    A uuid of 16 characters goes as it is. One of 20 is packed: 6 bits a character
+    A uuid of 16 visible ASCII characters goes as it is. One of 20 is packed: 6 bits a character
     (``0-9``, ``a-z``, ``A-Z`` are 0-61), most significant first, then FF.
 
     Raises:
-        LocalProtocolError: neither 16 ASCII nor 20 alphanumeric characters.
+        LocalProtocolError: neither 16 visible ASCII nor 20 alphanumeric characters.
     """
     raw = uuid.encode("ascii", "replace")
-    if len(uuid) == 16 and uuid.isascii():
+    if len(uuid) == 16 and all("!" <= sign <= "~" for sign in uuid):
         return raw
     if len(uuid) == 20 and uuid.isascii() and uuid.isalnum():
         bits = 0

@@ -376,7 +376,7 @@ class Peripheral:
             message,
             att_payload=self._packet,
             major=self.firmware.protocol[0],
-            counter=self._counter,
+            counter=self._counter % _COUNTER_END,
         )
         # The vendor's counter sticks at 0 once it has counted to 16 (captures lock-counter).
         self._counter = self._counter + 1 if self._counter < _COUNTER_END else self._counter

@@ -93,7 +93,6 @@ def rekey_capture(
     originals = {*secrets.originals(), *header_secrets(capture.header)}
     values = Substitutes(avoid=frozenset(value for _, value in originals))
     copy = _Copy.of(capture, messages, Scrubber(values, dpmap, keep_unknown), new_iv)
-    originals |= set(values.originals())
     _check(capture, copy, originals, values)
     return Rekeyed(copy.result, tuple(copy.dropped))
 
@@ -187,8 +186,6 @@ class _Copy:
 
     def take_event(self, event: Event) -> None:
         """Something else than a packet."""
-        if event.kind in (Kind.CONNECT, Kind.DISCONNECT):
-            self.ring.learn_srand(None)
         try:
             self._events[event.line] = self._without_remarks(event)
         except PayloadError as error:
