@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from .commands import Sender
-from .errors import LocalProtocolError
+from .errors import ProtocolError
 from .keys import LockKeys, Secret, unpack_uuid
 from .message import Opened
 
@@ -205,7 +205,7 @@ def parse_header(line: str, number: int = 1) -> Header:
         )
     except KeyError as error:
         raise CaptureError(number, f"the header has no {error}") from None
-    except (ValueError, TypeError, LocalProtocolError) as error:
+    except (ValueError, TypeError, OverflowError, ProtocolError) as error:
         raise CaptureError(number, f"the header cannot be used: {error}") from None
 
 
@@ -214,7 +214,7 @@ def keys_from_json(found: Mapping[str, Any]) -> tuple[LockKeys, str]:
 
     Raises:
         KeyError: no uuid.
-        ValueError, TypeError, LocalProtocolError: a field that cannot be used.
+        ValueError, TypeError, ProtocolError: a field that cannot be used.
     """
     if not isinstance(found, Mapping):
         raise TypeError('"keys" is not an object')
@@ -233,7 +233,7 @@ def keys_to_json(keys: LockKeys, product_id: str) -> dict[str, Any]:
     """Write a ``keys`` object, secrets included: captures are for test keys."""
 
     def text(secret: Secret | None) -> str | None:
-        return None if secret is None else secret.reveal().decode("latin-1")
+        return None if secret is None else secret.reveal().decode()
 
     fields: dict[str, Any] = {
         "local_key": text(keys.local_key),
@@ -284,7 +284,7 @@ def _event(line: str, number: int) -> Event:
         )
     except KeyError as error:
         raise CaptureError(number, f"the event has no {error}") from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise CaptureError(number, f"the event cannot be used: {error}") from None
     if not isinstance(found.get("t", 0.0), int | float) or not isinstance(event.local, dict | None):
         raise CaptureError(number, '"t" is not a number or "local" is not an object')

@@ -330,7 +330,7 @@ class Central:
             case Status() if frame.code == CommandCode.NETWORK_STATE:
                 return [ev.NetworkState(payload.code)]
             case Status(status) | DpWriteReply(state=status) if frame.ack_sn in session.sent:
-                return self._take_answer(frame.ack_sn, status)
+                return self._take_answer(opened, status)
             case _:
                 return [ev.Unclaimed(frame)]
 
@@ -351,10 +351,11 @@ class Central:
         self._advance(Step.PAIR_REFUSED)
         return [ev.PairRefused(status.code)]
 
-    def _take_answer(self, sn: int, status: int) -> list[ev.CentralEvent]:
+    def _take_answer(self, opened: Opened, status: int) -> list[ev.CentralEvent]:
+        sn, ours = opened.frame.ack_sn, opened.flag == self.dialect.session_flag
         events: list[ev.CentralEvent] = [ev.Answered(sn, self._session.sent.pop(sn), status)]
         awaited = self._session.awaited
-        if status != 0 and awaited is not None and awaited.sn == sn and awaited.handed_over:
+        if status and ours and awaited and awaited.sn == sn and awaited.handed_over:
             refused = Verdict(Ruling.REFUSED, status, Moved.NO, structural=True)
             events.append(self._judge(awaited, refused))
         return events

@@ -60,7 +60,8 @@ class Firmware:
     def answers_before_pairing(self) -> frozenset[int]:
         """Commands that are processed before pairing; all others are dropped in silence."""
         codes = {CommandCode.DEVICE_INFO, CommandCode.PAIR}
-        return frozenset(codes if self.security_v2 else codes | {CommandCode.ANOMALY_UNBIND})
+        unbinds = {CommandCode.UNBIND, CommandCode.RESET}
+        return frozenset(codes | (unbinds if self.security_v2 else {CommandCode.ANOMALY_UNBIND}))
 
     def device_info(
         self, ring: KeyRing, *, srand: bytes, bound: bool, virtual_id22: bytes

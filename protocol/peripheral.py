@@ -23,7 +23,7 @@ from .datapoint import read_datapoints
 from .errors import LocalProtocolError, PayloadError, RemoteProtocolError, SealError
 from .firmware import UNPAIRED_TIMEOUT, Firmware
 from .fragment import Joiner, split
-from .frame import MAX_SN, Frame
+from .frame import CRC_SIZE, MAX_SN, Frame
 from .gatt import DEFAULT_ATT_PAYLOAD
 from .keys import KeyRing, LockKeys, Secret, SecurityFlag
 from .message import Opened, close_frame, open_message
@@ -33,6 +33,7 @@ from .state import PERIPHERAL, State, Step, advance, allowed
 
 _COUNTER_END = 16
 """Frames after which the counter nibble sticks at 0, until the lock loses power."""
+_ACKED_BY_ONE_BYTE = frozenset({CommandCode.REPORT, CommandCode.REPORT_TIMED})
 _KEEPS_ALIVE = frozenset({CommandCode.DP_WRITE, CommandCode.REPORT, CommandCode.REPORT_TIMED})
 
 
@@ -338,8 +339,12 @@ class Peripheral:
         self._rekey(self._identity)
 
     def _take_answer(self, command: _Command) -> list[ev.PeripheralEvent]:
+        data = command.data
+        if not data and command.code in _ACKED_BY_ONE_BYTE and not self.firmware.security_v2:
+            # The firmware reads whatever comes next: the first byte of the checksum.
+            data = command.frame.to_bytes()[-CRC_SIZE:-1]
         try:
-            payload = read_payload(Sender.CENTRAL, command.code, command.data)
+            payload = read_payload(Sender.CENTRAL, command.code, data)
         except PayloadError as error:
             return [ev.Dropped(str(error))]
         if isinstance(payload, ReportAck):

@@ -12,10 +12,11 @@ from .dialect import Dialect
 from .errors import LocalProtocolError, SealError, SequenceError
 from .fragment import Joiner, split
 from .frame import Frame
-from .keys import KeyRing
+from .keys import KeyRing, SecurityFlag
 from .message import Opened, Outgoing, close_frame, open_message
 from .numbers import SnCounter
 from .reports import Report, ReportAck
+from .seal import IV_SIZE
 from .verdict import Question
 
 INFO_TIMEOUT = 2.0
@@ -77,6 +78,8 @@ class Session:
 
     def _close(self, frame: Frame, flag: int) -> bytes:
         iv, before = self.new_iv(), self.ring.server_rand
+        if len(iv) != IV_SIZE:
+            raise LocalProtocolError(f"an IV has {IV_SIZE} bytes, not {len(iv)}")
         if flag in (self.dialect.auth_flag, self.dialect.anomaly_flag):
             self.ring.learn_server_rand(iv)
         try:
@@ -103,7 +106,9 @@ class Session:
         message = self.joiner.feed(notification)
         if message is None:
             return None
-        opened = open_message(message, self.ring, known_flags=self.dialect.known_flags)
+        # Nobody answers us in plaintext: we never speak it.
+        flags = self.dialect.known_flags - {SecurityFlag.PLAIN}
+        opened = open_message(message, self.ring, known_flags=flags)
         frame = opened.frame
         if frame.sn <= self.lock_sn:
             raise SequenceError(f"the lock's number {frame.sn} is not above {self.lock_sn}")

@@ -166,7 +166,7 @@ def spoiled(capture: Capture, kind: Kind) -> Capture:
 @pytest.mark.parametrize("kind", [Kind.WRITE, Kind.NOTIFY])
 @pytest.mark.parametrize("role", [CentralReplay, PeripheralReplay])
 def test_a_flipped_bit_in_a_recording_is_noticed(
-    kind: Kind, role: type[CentralReplay] | type[PeripheralReplay]
+    kind: Kind, role: type[CentralReplay | PeripheralReplay]
 ) -> None:
     # The replays above could only pass by accident if they compared nothing.
     changed = spoiled(load("lock-handshake.jsonl"), kind)

@@ -367,6 +367,17 @@ def test_a_second_question_starts_over() -> None:
     assert books.available(11.0)
 
 
+def test_what_the_first_drain_handed_out_says_nothing_about_the_second() -> None:
+    books = RecordCredits()
+    books.asked(0.0, 1000.0)
+    first = record(900)
+    books.received(first, 1.0)
+    books.stored(first)
+    books.spend(1.0)
+    books.asked(100.0, 1100.0)
+    assert books.received(record(950), 101.0) is BACKLOG  # newer, and from the backlog all the same
+
+
 def test_two_live_records_of_one_second_give_no_credit_before_the_drain_began() -> None:
     # The lock counts whole seconds. Both came before its first backlog record, so that an
     # acknowledgement now would delete whatever its stale variable points at.
@@ -377,6 +388,20 @@ def test_two_live_records_of_one_second_give_no_credit_before_the_drain_began() 
         books.received(live, now)
         books.stored(live)
     assert not books.available(0.6)
+
+
+def test_an_unsure_record_on_disk_waits_for_another_unsure_one() -> None:
+    books = RecordCredits()
+    books.asked(0.0, None)
+    first, second = record(500), record(500)
+    for one in (first, second):
+        assert books.received(one, 1.0) is UNSURE
+    books.stored(first)
+    assert not books.available(60.0)
+    books.stored(second)
+    assert books.available(60.0)
+    books.spend(60.0)
+    assert not books.available(120.0)
 
 
 # -- 4.x

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import protocol.rekey
@@ -1121,6 +1121,20 @@ def test_an_advertisement_that_is_passed_on_is_found(monkeypatch: pytest.MonkeyP
         rekey(Talk(advertisement=(adv, b"")).greet().capture())
 
 
+def test_half_an_advertisement_that_is_passed_on_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(old: Header, values: Substitutes) -> tuple[Header, str | None]:
+        header, reason = scrub_header(old, values)
+        assert header.advertisement is not None
+        assert old.advertisement is not None
+        mixed = header.advertisement[0], old.advertisement[1]
+        return replace(header, advertisement=mixed), reason
+
+    monkeypatch.setattr("protocol.rekey.scrub_header", forgetful)
+    heard = Advertisement.build(AdvertisementFormat.V3, KEYS, product_id=PRODUCT_ID, bound=True)
+    with pytest.raises(RekeyError, match="advertised id"):
+        rekey(Talk(advertisement=heard.to_bytes()).greet().capture())
+
+
 def test_a_copy_that_cannot_be_read_is_not_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = protocol.rekey._split_alike
 
@@ -1209,6 +1223,7 @@ SIZES = {Sensitive.CENTRAL: 2, Sensitive.LOCAL_KEY: 16, Sensitive.AUTH_KEY: 32}
 
 
 @pytest.mark.parametrize("kind", Sensitive)
+@settings(max_examples=30)
 @given(values=st.lists(st.binary(min_size=4, max_size=40), max_size=12))
 def test_values_have_the_length_of_the_originals_and_tell_them_apart(
     kind: Sensitive, values: list[bytes]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from protocol import events as ev
+from protocol.central import Central
 from protocol.commands import CommandCode
 from protocol.datapoint import Datapoint
 from protocol.device_info import DeviceInfo
@@ -215,6 +218,28 @@ def test_an_answer_that_nobody_asked_for_moves_nothing(state: State) -> None:
     assert pair.central.info is None or pair.central.info.srand != info.srand
 
 
+def test_a_question_without_its_key_changes_nothing() -> None:
+    keys = replace(KEYS, auth_key=None)
+    central = Central(keys, new_iv=lambda: bytes(16))
+    central.connected()
+    with pytest.raises(LocalProtocolError, match="auth_key"):
+        central.ask_device_info(0.0, bound=False)
+    assert (central.state, central.last_sn, central.deadline()) == (State.CONNECTED, 0, None)
+    assert central._session.ring.server_rand is None
+    assert central.ask_device_info(0.0).sn == 1
+
+
+@pytest.mark.parametrize("bound", [False, True])
+@pytest.mark.parametrize("size", [0, 15, 17])
+def test_a_source_of_ivs_that_gives_another_length_is_our_bug(bound: bool, size: int) -> None:
+    central = Central(KEYS, new_iv=lambda: bytes(size))
+    central.connected()
+    with pytest.raises(LocalProtocolError):
+        central.ask_device_info(0.0, bound=bound)
+    assert (central.state, central.last_sn) == (State.CONNECTED, 0)
+    assert central._session.ring.server_rand is None
+
+
 def test_nothing_is_received_without_a_connection() -> None:
     pair = Pair()
     with pytest.raises(LocalProtocolError):
@@ -265,6 +290,37 @@ def test_pairing_before_device_information_is_dropped() -> None:
     told = write(pair, Frame(50, 0, CommandCode.PAIR, KEYS.uuid16 + bytes(28)), SecurityFlag.LOGIN)
     assert [type(event) for event in told] == [ev.Dropped]
     assert pair.lock.state is State.CONNECTED
+
+
+# -- plaintext
+
+
+@pytest.mark.parametrize("profile", ["v3.0", "v3.3", "v4-20"])
+@pytest.mark.parametrize("bound", [False, True])
+def test_only_a_lock_that_is_not_bound_takes_plaintext(profile: str, bound: bool) -> None:
+    # Reference: protocol §3, flag 0. 3.x ignores the two bytes that 4.x insists on.
+    pair = at(State.CONNECTED, profile, bound=bound)
+    message = b"\0" + Frame(1, 0, CommandCode.DEVICE_INFO, b"\0\x14").to_bytes()
+    told = [type(event) for event in pour(pair, message)]
+    assert told == [ev.Dropped if bound else ev.Notify]
+    assert pair.lock.state is (State.CONNECTED if bound else State.KEYED)
+
+
+@pytest.mark.parametrize("sn", [60, 2**32 - 1])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_central_of_a_bound_lock_takes_no_plaintext(profile: str, sn: int) -> None:
+    # Anybody could say it: a record that never happened, or a number above which the lock's
+    # own frames are no longer heard.
+    pair = at(State.READY, profile)
+    before = facts(pair)
+    report = Report(code=0x8001, datapoints=(Datapoint.boolean(47, False),))
+    message = b"\0" + Frame(sn, 0, report.code, report.to_bytes()).to_bytes()
+    heard: list[ev.CentralEvent] = []
+    with contextlib.suppress(RemoteProtocolError):
+        for fragment in split(message, att_payload=20, major=3):
+            heard += pair.central.receive(fragment, pair.now)
+    assert heard == []
+    assert facts(pair) == before
 
 
 # -- garbage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from protocol.capture import Kind, parse_capture
 from protocol.central import Central
 from protocol.commands import CommandCode, DpWrite, Sender
 from protocol.datapoint import Datapoint
-from protocol.errors import SequenceError
+from protocol.errors import RemoteProtocolError, SequenceError
 from protocol.fragment import split
 from protocol.frame import Frame
 from protocol.keys import KeyRing, Secret
@@ -395,6 +396,16 @@ def test_a_refused_form_is_a_refusal_before_anything_moved() -> None:
         Verdict(Ruling.REFUSED, 1, Moved.NO, structural=True)
     ]
     assert bench.report(answer()) == []
+
+
+@pytest.mark.parametrize("flag", [0, 4])
+def test_a_refused_form_that_is_not_under_the_session_key_is_no_refusal(flag: int) -> None:
+    # In plaintext anybody can say it. A lock answers writes under flag 5 only.
+    bench = Bench()
+    sn = bench.open()
+    with contextlib.suppress(RemoteProtocolError):
+        assert bench.say(CommandCode.DP_WRITE, b"\1\0", ack_sn=sn, flag=flag) == []
+    assert bench.report(answer()) == [CONFIRMED]
 
 
 def test_a_refused_form_of_another_command_is_not_ours() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from protocol.errors import SealError
-from protocol.fragment import split
+from collections.abc import Callable
+
+from protocol.errors import LocalProtocolError, SealError
+from protocol.firmware import FIRMWARE_NAMES, firmware
 from protocol.frame import CRC_SIZE, HEADER, MAX_SN, Frame, crc16
 from protocol.keys import KeyRing, LockKeys, Secret, SecurityFlag
-from protocol.message import close_frame
 from protocol.seal import seal
 
 from .source import Source, chunk, code_bytes
@@ -22,11 +23,28 @@ KEYS = LockKeys(
 IV = bytes(range(16))
 SRAND = bytes.fromhex("d9a52d6fe480")
 FLAGS: tuple[int, ...] = (*SecurityFlag, 3, 17, 255)
-FIRMWARES = ("3.0", "3.3", "4.4", "secv2")
+FIRMWARES = {name: firmware(name) for name in FIRMWARE_NAMES}
 MAX_STEPS = 24
 """Of one conversation: an input is to be found again and looked at by a person."""
 PLAINTEXT = 0x80
 """Bit of a message's first byte: the plaintext is the fuzzer's, down to its lengths."""
+
+
+def run_steps(source: Source, steps: tuple[Callable[[Source], None], ...]) -> None:
+    """What happens, step by step, until the input or ``MAX_STEPS`` is used up."""
+    for _ in range(MAX_STEPS):
+        if not source.more:
+            return
+        steps[source.byte() % len(steps)](source)
+
+
+def must_refuse(call: Callable[[], object]) -> None:
+    """What is illegal raises, whatever came before."""
+    try:
+        call()
+    except LocalProtocolError:
+        return
+    raise AssertionError("something illegal went out")
 
 
 def full_ring() -> KeyRing:
@@ -56,17 +74,15 @@ def sealed_message(source: Source, ring: KeyRing, last_sn: int, usual_flag: int)
     how = source.byte()
     place = how >> 2 & 0x1F
     flag = FLAGS[place - 1] if 0 < place <= len(FLAGS) else usual_flag
-    try:
-        if how & PLAINTEXT:
-            plaintext = with_crc(source.chunk())
-            if flag == SecurityFlag.PLAIN:
-                return b"\0" + plaintext
-            return seal(plaintext, flag=flag, key=ring.key(flag), iv=IV)
+    if how & PLAINTEXT:
+        plaintext = with_crc(source.chunk())
+    else:
         sn = _number(source, how & 3, last_sn)
-        frame = Frame(sn, source.byte(), source.code(), source.chunk())
-        return close_frame(frame, flag=flag, ring=ring, iv=IV) if len(frame.data) > 2 or flag else (
-            b"\0" + frame.to_bytes()
-        )
+        plaintext = Frame(sn, source.byte(), source.code(), source.chunk()).to_bytes()
+    if flag == SecurityFlag.PLAIN:
+        return b"\0" + plaintext
+    try:
+        return seal(plaintext, flag=flag, key=ring.key(flag), iv=IV)
     except SealError:
         return bytes((flag,)) + IV + bytes(16)
 
@@ -79,16 +95,6 @@ def _number(source: Source, how: int, last_sn: int) -> int:
             return max(last_sn, 1)  # a repetition
         case _:
             return min(last_sn + 1, MAX_SN)
-
-
-def fragments(message: bytes, major: int) -> list[bytes]:
-    """In packets of 244, which every receiver of a conversation here takes or cuts off."""
-    return split(message, att_payload=244, major=major)
-
-
-def small_fragments(message: bytes, major: int) -> list[bytes]:
-    """In packets of 20."""
-    return split(message, att_payload=20, major=major)
 
 
 def frame_seed(code: int, data: bytes, *, ack_sn: int = 0, flag: int | None = None) -> bytes:

@@ -1,0 +1,60 @@
+"""The benchmark runs and says all it should; how fast anything is, no test asserts."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.bench import bench_codec
+from tests.bench.bench_codec import ATT_PAYLOADS, CRC_SIZES, DATA_SIZES, Case
+
+
+def test_a_quick_run_yields_every_row_with_positive_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bench.json"
+
+    assert bench_codec.main(["--quick", "--json", str(file)]) == 0
+
+    found = json.loads(file.read_text(encoding="utf-8"))
+    packets = [f"{verb} {size}" for verb in ("split", "join") for size in ATT_PAYLOADS]
+    codec = ["seal", "open", "bare seal", "bare open", *packets]
+    expected = {(name, size) for name in codec for size in DATA_SIZES}
+    expected |= {(n, size) for n in ("crc16", "table walk", "bit by bit") for size in CRC_SIZES}
+    expected |= {(f"conversation {name}", 20) for name in ("3.0", "4.4")}
+    expected |= {(f"conversation {name}", 244) for name in ("4.4", "secv2")}
+    assert {(row["name"], row["size"]) for row in found["rows"]} == expected
+    for row in found["rows"]:
+        assert 0 < row["shortest"] <= row["median"]
+        assert row["per_second"] > 0
+        if row["name"] in ("seal", "open", "table walk", "bit by bit"):
+            assert row["ratio"] > 0
+            assert row["median_ratio"] > 0
+    assert [start["module"] for start in found["starts"]] == ["Crypto.Cipher.AES", "protocol"]
+    assert all(start["median"] > 0 and start["resident"] > 0 for start in found["starts"])
+    assert "worst ratio" in capsys.readouterr().out
+
+
+def test_cases_take_turns() -> None:
+    calls: list[str] = []
+    cases = [Case(name, 0, partial(calls.append, name)) for name in "ab"]
+    effort = bench_codec.Effort(repetitions=3, batch=0.0, starts=0)
+
+    rows = bench_codec.measure(cases, effort)
+
+    assert "".join(calls).endswith("ababab")
+    assert [len(case.times) for case in cases] == [3, 3]
+    assert [row.name for row in rows] == ["a", "b"]
+
+
+def test_a_ratio_is_over_the_bare_case_of_the_same_size() -> None:
+    bare, other = Case("bare", 7, int), Case("bare", 8, int)
+    codec = Case("codec", 7, int, bare="bare")
+
+    rows = bench_codec.measure([bare, other, codec], bench_codec.QUICK)
+
+    assert rows[0].ratio is None
+    assert rows[2].ratio == min(codec.times) / min(bare.times)
