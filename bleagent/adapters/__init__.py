@@ -1,0 +1,1 @@
+"""Adapters: each knows one library and implements one port with it."""

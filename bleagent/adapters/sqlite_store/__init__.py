@@ -1,0 +1,153 @@
+"""The embedded store: two SQLite files in a state directory that one agent holds.
+
+``operations.db`` has what an unlock needs and nothing that grows: operations, idempotency keys,
+marks, timestamps, issued configs, device facts. ``records.db`` has what grows: raw reports and
+the audit. So a full or damaged records file never keeps a door shut, and each has a worker
+thread of its own, so that a slow write of the one does not delay the other (safety H2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bleagent.errors import StoreDamaged, StoreError
+from bleagent.vault import Vault
+
+from .audit import AuditRow, SqliteAudit
+from .database import Database
+from .files import StateLock, free_bytes, make_directory, moved_aside
+from .ledger import SqliteLedger
+from .memory import SqliteLockMemory, StoredReport
+
+__all__ = [
+    "AuditRow",
+    "SqliteAudit",
+    "SqliteLedger",
+    "SqliteLockMemory",
+    "SqliteStore",
+    "StateDirectory",
+    "StoredReport",
+    "kernel_boot_id",
+]
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def kernel_boot_id() -> str:
+    """What tells one boot from another. Raises StoreError where the kernel does not say."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise StoreError(f"{_BOOT_ID} cannot be read: {error.strerror}") from error
+
+
+class StateDirectory:
+    """A state directory, held. To be taken before radio, listener and vault key (safety A5).
+
+    Raises:
+        AlreadyRunning: another process holds it.
+        StoreError: it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        make_directory(path)
+        self.path = path
+        self._lock = StateLock(path)
+
+    def close(self) -> None:
+        """Let the next one in."""
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class SqliteStore:
+    """Both databases, open: ``ledger`` and ``memory`` for the jobs, and ``audit``.
+
+    ``damaged`` is the operations database that had to be moved aside, now or at an earlier
+    start, for as long as it lies in the state directory: the one in use began empty, so that
+    idempotency keys and sealed marks from before are gone. What to do about it is the caller's
+    decision; it must not go unsaid. ``damage`` has an error to log for each database concerned.
+
+    The quotas are in pages of 4096 bytes; none by default.
+
+    Raises:
+        StoreFull, StoreError: as ``Database.open``.
+    """
+
+    def __init__(
+        self,
+        directory: StateDirectory,
+        vault: Vault,
+        *,
+        boot_id: str | None = None,
+        operations_pages: int | None = None,
+        records_pages: int | None = None,
+        free: Callable[[Path], int] = free_bytes,
+        utcnow: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        folder = directory.path
+        boot_id = kernel_boot_id() if boot_id is None else boot_id
+        self._operations = Database.open(
+            folder, "operations", max_pages=operations_pages, utcnow=utcnow
+        )
+        try:
+            self._records = Database.open(folder, "records", max_pages=records_pages, utcnow=utcnow)
+        except BaseException:
+            self._operations.close()
+            raise
+        self.ledger = SqliteLedger(
+            self._operations, boot_id=boot_id, free_bytes=lambda: free(folder)
+        )
+        self.memory = SqliteLockMemory(self._operations, self._records, vault)
+        self.audit = SqliteAudit(self._records)
+        self.damaged = moved_aside(self._operations.path)
+        self.damage = tuple(
+            StoreDamaged(f"{database.path.name} was damaged and is now {moved.name}")
+            for database in (self._operations, self._records)
+            if (moved := moved_aside(database.path)) is not None
+        )
+
+    async def highest_trusted(self) -> float:
+        """The stored maximum of trusted time, Unix seconds; 0 if there was none (safety E2)."""
+        row = await self._operations.read(
+            lambda connection: connection.execute("SELECT highest FROM trusted_time").fetchone()
+        )
+        return 0.0 if row is None else float(row[0])
+
+    async def raise_highest_trusted(self, unix: float) -> None:
+        """Store it; a lower one changes nothing."""
+        await self._operations.execute(
+            "INSERT INTO trusted_time (only, highest) VALUES (1, ?) "
+            "ON CONFLICT (only) DO UPDATE SET highest = max(highest, excluded.highest)",
+            unix,
+        )
+
+    def close(self) -> None:
+        """Close both files. The directory stays held until it is closed itself."""
+        self._operations.close()
+        self._records.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,303 @@
+"""Operations on disk: what makes "at most once" true. Implements ``ports.Ledger``."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from bleagent.errors import KeyReused, StoreError, StoreFull
+from bleagent.model import Action, Ending, OperationRecord, OperationRequest, Outcome, Phase
+
+from .database import Database
+
+KEY_AGE = 24 * 3600.0  # s of trusted time for which an idempotency key is kept at least (F1)
+KEYS_KEPT = 10_000  # of each principal, the newest, however old
+RESERVE = 4 * 1024 * 1024  # bytes; with less on the disk nothing new begins, what runs can end
+
+# What ``recover`` says (reference: safety A7).
+BEFORE_SENDING = "interrupted-before-sending"
+POWER_CUT = "interrupted-by-power-cut"
+WHILE_SENDING = "interrupted-while-sending"
+
+_COLUMNS = "id, lock, action, principal, key, fingerprint, phase, requested_at, finished_at, ending"
+
+
+class SqliteLedger:
+    """The operation ledger of one gateway.
+
+    ``boot_id`` is the kernel's; ``free_bytes`` tells what is left on the disk.
+    """
+
+    def __init__(self, database: Database, *, boot_id: str, free_bytes: Callable[[], int]) -> None:
+        self._database = database
+        self._boot_id = boot_id
+        self._free_bytes = free_bytes
+        self._ours: set[str] = set()  # begun by this process: not what a crash left behind
+
+    async def begin(self, request: OperationRequest, *, unix: float) -> OperationRecord | None:
+        """Store the intent; or return the record of a key that is known already.
+
+        Raises:
+            KeyReused: a known key with another fingerprint.
+            StoreFull: too little space to carry an operation through; nothing was stored.
+        """
+
+        def work(connection: sqlite3.Connection) -> OperationRecord | None:
+            known = _by_key(connection, request.principal.id, request.key)
+            if known is not None:
+                if known.fingerprint != request.fingerprint:
+                    raise KeyReused(
+                        f"this key belongs to operation {known.id}, which asked for something else"
+                    )
+                return known
+            if (free := self._free_bytes()) < RESERVE:
+                raise StoreFull(f"{free} bytes are free, an operation begins with {RESERVE}")
+            _insert(connection, request, boot_id=self._boot_id, unix=unix)
+            return None
+
+        # Before the write: whoever recovers meanwhile must not take it for a dead one.
+        added = request.operation_id not in self._ours
+        self._ours.add(request.operation_id)
+        stored = False
+        try:
+            known = await self._database.write(work)
+            stored = known is None
+        finally:
+            if added and not stored:
+                self._ours.discard(request.operation_id)
+        return known
+
+    async def sending(self, operation_id: str, *, sn: int) -> None:
+        """``intent -> sending``, once. Raises StoreError if it was anything else."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            changed = connection.execute(
+                "UPDATE operations SET phase = 'sending', sn = ? WHERE id = ? AND phase = 'intent'",
+                (sn, operation_id),
+            ).rowcount
+            if changed != 1:
+                raise _wrong_phase(connection, operation_id, "sending")
+
+        await self._database.write(work)
+
+    async def finish(self, operation_id: str, ending: Ending, *, unix: float) -> OperationRecord:
+        """Store the ending, once; ``confirmed`` only for what was sent. Raises StoreError."""
+        sent_only = ending.outcome is Outcome.CONFIRMED
+
+        def work(connection: sqlite3.Connection) -> OperationRecord:
+            changed = connection.execute(
+                "UPDATE operations SET phase = 'finished', finished_at = ?, ending = ? "
+                "WHERE id = ? AND (phase = 'sending' OR (phase = 'intent' AND NOT ?))",
+                (unix, ending_to_json(ending), operation_id, sent_only),
+            ).rowcount
+            if changed != 1:
+                raise _wrong_phase(connection, operation_id, f"finished ({ending.outcome})")
+            return _require(_by_id(connection, operation_id))
+
+        record = await self._database.write(work)
+        self._ours.discard(operation_id)
+        return record
+
+    async def known(self, principal: str, key: str) -> OperationRecord | None:
+        """The operation of an idempotency key, if the key was used and is still kept."""
+        return await self._database.read(lambda connection: _by_key(connection, principal, key))
+
+    async def operation(self, operation_id: str) -> OperationRecord | None:
+        """Look one up."""
+        return await self._database.read(lambda connection: _by_id(connection, operation_id))
+
+    async def last_of(self, lock: str) -> OperationRecord | None:
+        """The newest operation of a lock, by the order in which they began."""
+
+        def work(connection: sqlite3.Connection) -> OperationRecord | None:
+            return _one(
+                connection,
+                f"SELECT {_COLUMNS} FROM operations WHERE lock = ? ORDER BY seq DESC LIMIT 1",  # noqa: S608
+                lock,
+            )
+
+        return await self._database.read(work)
+
+    async def recover(self, *, unix: float) -> list[OperationRecord]:
+        """Close what a crash left open (reference: safety A7); returns what was closed.
+
+        Sent or about to be: ``unconfirmed``. Not sent, same boot: ``unreached``. Not sent, other
+        boot: ``unconfirmed``, because a cheap card may have lost the commit of ``sending``.
+        Operations that this process began are left alone.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[OperationRecord]:
+            open_ones = connection.execute(
+                "SELECT id, phase, boot FROM operations WHERE phase <> 'finished' ORDER BY seq"
+            ).fetchall()
+            closed = []
+            for operation_id, phase, boot in open_ones:
+                if operation_id in self._ours:
+                    continue
+                ending = _after_crash(Phase(phase), same_boot=boot == self._boot_id)
+                connection.execute(
+                    "UPDATE operations SET phase = 'finished', finished_at = ?, ending = ? "
+                    "WHERE id = ?",
+                    (unix, ending_to_json(ending), operation_id),
+                )
+                closed.append(_require(_by_id(connection, operation_id)))
+            return closed
+
+        return await self._database.write(work)
+
+    async def prune(self, *, trusted_unix: float) -> int:
+        """Forget idempotency keys that are old enough (F1), and their operations; how many.
+
+        To be called now and then, and only while the clock is trusted. A key ages from the
+        first pruning that sees it, so that one stored under a wrong date is not forgotten
+        early. Running operations and the newest one of each lock stay.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            connection.execute(
+                "UPDATE idempotency SET aged_from = ? WHERE aged_from IS NULL", (trusted_unix,)
+            )
+            forgotten = connection.execute(_FORGET_KEYS, (trusted_unix - KEY_AGE, KEYS_KEPT))
+            connection.execute(_FORGET_OPERATIONS)
+            return forgotten.rowcount
+
+        return await self._database.write(work)
+
+
+_FORGET_KEYS = """
+    DELETE FROM idempotency WHERE aged_from <= ? AND operation IN (
+        SELECT operation FROM (
+            SELECT operation, row_number() OVER (PARTITION BY principal ORDER BY operation DESC)
+                AS newness FROM idempotency
+        ) WHERE newness > ?
+    ) AND operation IN (SELECT seq FROM operations WHERE phase = 'finished')
+"""
+_FORGET_OPERATIONS = """
+    DELETE FROM operations WHERE phase = 'finished'
+        AND seq NOT IN (SELECT operation FROM idempotency)
+        AND seq NOT IN (SELECT max(seq) FROM operations GROUP BY lock)
+"""
+
+
+def _insert(
+    connection: sqlite3.Connection, request: OperationRequest, *, boot_id: str, unix: float
+) -> None:
+    connection.execute(
+        "INSERT INTO operations (id, lock, action, principal, key, fingerprint, boot, phase, "
+        "requested_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'intent', ?)",
+        (
+            request.operation_id,
+            request.lock,
+            request.action.value,
+            request.principal.id,
+            request.key,
+            request.fingerprint,
+            boot_id,
+            unix,
+        ),
+    )
+    connection.execute(
+        "INSERT INTO idempotency (principal, key, operation) VALUES (?, ?, last_insert_rowid())",
+        (request.principal.id, request.key),
+    )
+
+
+def _after_crash(phase: Phase, *, same_boot: bool) -> Ending:
+    if phase is Phase.SENDING:
+        return Ending(outcome=Outcome.UNCONFIRMED, code=WHILE_SENDING, moved="possible")
+    if same_boot:
+        return Ending(outcome=Outcome.UNREACHED, code=BEFORE_SENDING)
+    return Ending(outcome=Outcome.UNCONFIRMED, code=POWER_CUT, moved="possible")
+
+
+def _by_id(connection: sqlite3.Connection, operation_id: str) -> OperationRecord | None:
+    return _one(connection, f"SELECT {_COLUMNS} FROM operations WHERE id = ?", operation_id)  # noqa: S608
+
+
+def _by_key(connection: sqlite3.Connection, principal: str, key: str) -> OperationRecord | None:
+    return _one(
+        connection,
+        f"SELECT {_COLUMNS} FROM operations WHERE seq = "  # noqa: S608 -- a constant of ours
+        "(SELECT operation FROM idempotency WHERE principal = ? AND key = ?)",
+        principal,
+        key,
+    )
+
+
+def _one(connection: sqlite3.Connection, query: str, *values: str) -> OperationRecord | None:
+    row = connection.execute(query, values).fetchone()
+    return None if row is None else _record(row)
+
+
+def _record(row: tuple[Any, ...]) -> OperationRecord:
+    operation_id, lock, action, principal, key, fingerprint, phase, requested, finished, ending = (
+        row
+    )
+    return OperationRecord(
+        id=operation_id,
+        lock=lock,
+        action=Action(action),
+        principal=principal,
+        key=key,
+        fingerprint=fingerprint,
+        phase=Phase(phase),
+        requested_at=requested,
+        finished_at=finished,
+        ending=None if ending is None else ending_from_json(ending),
+    )
+
+
+def _require(record: OperationRecord | None) -> OperationRecord:
+    if record is None:
+        raise StoreError("an operation that was just written is not there")
+    return record
+
+
+def _wrong_phase(connection: sqlite3.Connection, operation_id: str, wanted: str) -> StoreError:
+    found = _by_id(connection, operation_id)
+    phase = "not known" if found is None else found.phase.value
+    return StoreError(f"operation {operation_id} is {phase}; it cannot become {wanted}")
+
+
+def ending_to_json(ending: Ending) -> str:
+    """An ending as it is stored.
+
+    It never fails: the truth about a door must not get lost over a piece of evidence that has
+    no form in JSON. Such a piece is named by its type, unread.
+    """
+    return json.dumps(
+        {
+            "outcome": ending.outcome.value,
+            "code": ending.code,
+            "by": ending.by,
+            "result": ending.result,
+            "moved": ending.moved,
+            "late": ending.late,
+            "offline": ending.offline,
+            "evidence": list(ending.evidence),
+            "steps": ending.steps,
+        },
+        default=lambda value: f"<{type(value).__name__}>",
+        skipkeys=True,
+    )
+
+
+def ending_from_json(text: str) -> Ending:
+    """The reverse. Raises StoreError for what ``ending_to_json`` does not write."""
+    try:
+        fields = json.loads(text)
+        return Ending(
+            outcome=Outcome(fields["outcome"]),
+            code=fields["code"],
+            by=fields["by"],
+            result=fields["result"],
+            moved=fields["moved"],
+            late=fields["late"],
+            offline=fields["offline"],
+            evidence=tuple(fields["evidence"]),
+            steps=fields["steps"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"a stored ending cannot be read: {error!r}") from error

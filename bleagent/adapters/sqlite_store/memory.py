@@ -1,0 +1,165 @@
+"""What is remembered about a lock between visits. Implements ``ports.LockMemory``."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from dataclasses import dataclass
+
+from bleagent.errors import SecretError, StoreError
+from bleagent.model import IssuedConfig, LockFacts
+from bleagent.vault import Vault
+from protocol import Secret
+
+from .database import Database
+from .values import config_from_bytes, config_to_bytes, facts_from_bytes, facts_to_bytes
+
+MARK_LIMIT = 2**31  # B2
+LAST_TIMESTAMP = 2**32 - 1  # it travels in four bytes
+
+_RAISE_MARK = """
+    INSERT INTO sealed_marks (lock, sn) VALUES (?, ?)
+    ON CONFLICT (lock) DO UPDATE SET sn = max(sn, excluded.sn)
+"""
+_KEEP_TIMESTAMP = """
+    INSERT INTO timestamps (lock, used) VALUES (?, ?)
+    ON CONFLICT (lock) DO UPDATE SET used = excluded.used
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReport:
+    """A timed report as it was taken: command and data, raw. ``taken_at``: Unix seconds."""
+
+    seq: int
+    lock: str
+    taken_at: float
+    report: Secret
+
+
+class SqliteLockMemory:
+    """Marks and secrets lie with the operations; reports, which grow, in a file of their own."""
+
+    def __init__(self, operations: Database, records: Database, vault: Vault) -> None:
+        self._operations = operations
+        self._records = records
+        self._vault = vault
+
+    async def sealed_mark(self, lock: str) -> int:
+        """The highest number ever used in a sealed frame (safety B3); 0 before the first."""
+        query = "SELECT sn FROM sealed_marks WHERE lock = ?"
+
+        def work(connection: sqlite3.Connection) -> int:
+            row = connection.execute(query, (lock,)).fetchone()
+            return 0 if row is None else int(row[0])
+
+        return await self._operations.read(work)
+
+    async def raise_sealed_mark(self, lock: str, sn: int) -> None:
+        """Remember that ``sn`` was used; a lower one than the mark changes nothing.
+
+        Raises:
+            StoreError: not within 0 .. 2**31; see ``reset_sealed_mark``.
+        """
+        if not 0 <= sn <= MARK_LIMIT:
+            raise StoreError(f"{sn} cannot be a mark of {lock}; marks end at {MARK_LIMIT}")
+        await self._operations.execute(_RAISE_MARK, lock, sn)
+
+    async def reset_sealed_mark(self, lock: str) -> None:
+        """Start again from 0: only after the lock was paired anew.
+
+        A new local key makes every frame sealed before worthless; with the old key this would
+        make frames that were overheard on earlier visits good again.
+        """
+        await self._operations.execute("DELETE FROM sealed_marks WHERE lock = ?", lock)
+
+    async def next_timestamp(self, lock: str, unix: int) -> int:
+        """``max(unix, last used + 1)``, stored (safety C5).
+
+        Raises:
+            StoreError: it would not fit in four bytes.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            query = "SELECT used FROM timestamps WHERE lock = ?"
+            row = connection.execute(query, (lock,)).fetchone()
+            chosen = max(unix, 0 if row is None else int(row[0]) + 1)
+            if not 0 <= chosen <= LAST_TIMESTAMP:
+                raise StoreError(f"{chosen} is no timestamp for {lock}")
+            connection.execute(_KEEP_TIMESTAMP, (lock, chosen))
+            return chosen
+
+        return await self._operations.write(work)
+
+    async def issued_config(self, lock: str) -> IssuedConfig | None:
+        """The last one. Raises StoreError where the vault's key does not open it."""
+        plain = await self._unsealed("issued_configs", lock)
+        return None if plain is None else config_from_bytes(plain)
+
+    async def keep_issued_config(self, lock: str, config: IssuedConfig) -> None:
+        """Replace the last one."""
+        await self._keep_sealed("issued_configs", lock, config_to_bytes(config))
+
+    async def facts(self, lock: str) -> LockFacts | None:
+        """What the cloud said last about this lock. Raises StoreError as ``issued_config``."""
+        plain = await self._unsealed("device_facts", lock)
+        return None if plain is None else facts_from_bytes(plain)
+
+    async def keep_facts(self, facts: LockFacts) -> None:
+        """Replace what is known, keys included."""
+        await self._keep_sealed("device_facts", facts.name, facts_to_bytes(facts))
+
+    async def keep_report(self, lock: str, report: bytes, *, unix: float) -> None:
+        """A timed report, raw (command and data); on disk when this returns."""
+        name = secrets.token_hex(16)
+        sealed = self._seal(Secret(report), "reports", name)
+        await self._records.execute(
+            "INSERT INTO reports (id, lock, taken_at, sealed) VALUES (?, ?, ?, ?)",
+            name,
+            lock,
+            unix,
+            sealed,
+        )
+
+    async def reports(self, lock: str, *, after: int = 0, limit: int = 256) -> list[StoredReport]:
+        """Reports of a lock behind ``seq`` ``after``, as they were taken."""
+        rows = await self._records.read(
+            lambda connection: connection.execute(
+                "SELECT seq, id, taken_at, sealed FROM reports WHERE lock = ? AND seq > ? "
+                "ORDER BY seq LIMIT ?",
+                (lock, after, limit),
+            ).fetchall()
+        )
+        return [
+            StoredReport(
+                seq=seq, lock=lock, taken_at=at, report=self._open(sealed, "reports", name)
+            )
+            for seq, name, at, sealed in rows
+        ]
+
+    async def _keep_sealed(self, table: str, lock: str, plain: Secret) -> None:
+        sealed = self._seal(plain, table, lock)
+        statement = (
+            f"INSERT INTO {table} (lock, sealed) VALUES (?, ?) "  # noqa: S608 -- ours
+            "ON CONFLICT (lock) DO UPDATE SET sealed = excluded.sealed"
+        )
+        await self._operations.execute(statement, lock, sealed)
+
+    async def _unsealed(self, table: str, lock: str) -> Secret | None:
+        query = f"SELECT sealed FROM {table} WHERE lock = ?"  # noqa: S608 -- ours
+        row = await self._operations.read(
+            lambda connection: connection.execute(query, (lock,)).fetchone()
+        )
+        return None if row is None else self._open(row[0], table, lock)
+
+    def _seal(self, plain: Secret, table: str, row: str) -> bytes:
+        try:
+            return self._vault.seal(plain, table=table, row=row, column="sealed")
+        except SecretError as error:
+            raise StoreError(str(error)) from error
+
+    def _open(self, sealed: bytes, table: str, row: str) -> Secret:
+        try:
+            return self._vault.open(sealed, table=table, row=row, column="sealed")
+        except SecretError as error:
+            raise StoreError(str(error)) from error

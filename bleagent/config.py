@@ -1,0 +1,327 @@
+"""The configuration: one TOML file, read into frozen values, wrong ones named exactly.
+
+No secret is in the file, only where it is: ``{ credential = "NAME" }`` for what systemd hands
+over in ``$CREDENTIALS_DIRECTORY``, ``{ file = "PATH" }`` for a file of mode 0600. Every field's
+description is what an error message says was expected.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from protocol import DpMap, InstructionAir, LocalProtocolError, Secret
+from protocol.dpmap import LockGeneration
+
+from .cloud.settings import Signer, Transport
+from .config_errors import WHOLE, explain
+from .errors import ConfigError
+from .policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SnStart
+from .vault import read_credential, read_secret
+
+
+class Section(BaseModel):
+    """Base of all: unknown keys are refused, nothing is converted, nothing changes."""
+
+    holds_secret: ClassVar[bool] = False
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError
+    return path
+
+
+def _loopback(host: str) -> str:
+    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        raise ValueError
+    return host
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError
+    if parts.scheme == "http":
+        _loopback(parts.hostname)
+    elif parts.scheme != "https":
+        raise ValueError
+    return url
+
+
+class SecretSource(Section):
+    """Where a secret is; exactly one of the two."""
+
+    holds_secret: ClassVar[bool] = True  # somebody may have written it here: never echoed
+
+    credential: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$",
+        description="the name of a systemd credential (letters, digits, and . _ -)",
+    )
+    file: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        default=None, description="the absolute path of a file"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.credential is None) == (self.file is None):
+            found = "neither" if self.file is None else "both"
+            raise PydanticCustomError(
+                WHOLE, "found {found}, expected either credential or file", {"found": found}
+            )
+        return self
+
+    @property
+    def place(self) -> str:
+        """What to call it in a message."""
+        return f"credential {self.credential}" if self.file is None else str(self.file)
+
+    def read(self, credentials: Path | None) -> Secret:
+        """The bytes as they are there. Raises SecretError."""
+        if self.file is not None:
+            return read_secret(self.file)
+        return read_credential(credentials, str(self.credential))
+
+
+class HttpConfig(Section):
+    """The HTTP trigger: loopback TCP."""
+
+    host: Annotated[str, AfterValidator(_loopback)] = Field(
+        default="127.0.0.1", description="a loopback address such as 127.0.0.1"
+    )
+    port: int = Field(
+        default=8580, ge=0, le=65535, description="a port from 0 (any free one) to 65535"
+    )
+    token: SecretSource = Field(description='{ credential = "NAME" } or { file = "PATH" }')
+
+
+class CloudConfig(Section):
+    """The vendor's cloud."""
+
+    transport: Transport = Field(default=Transport.ACTION, description="action or openapi")
+    base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+        description="an https:// address (http:// on loopback only) without query or user"
+    )
+    action_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        default=None,
+        description="an https:// address (http:// on loopback only) without query or user",
+    )
+    signer: Signer = Field(default=Signer.FAAS, description="none, faas or openapi")
+    client_id: str | None = Field(default=None, min_length=1, description="the project's client id")
+    secret: SecretSource | None = Field(
+        default=None, description='{ credential = "NAME" } or { file = "PATH" }'
+    )
+
+    uid: str | None = Field(
+        default=None, min_length=1, description="the user that actions are asked for"
+    )
+    wx_app_id: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{32}$",
+        description="the MD5 of the mini program's id, 32 hexadecimal digits",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.transport is Transport.OPENAPI and self.signer is not Signer.OPENAPI:
+            raise _mismatch(
+                f"transport openapi with signer {self.signer}", 'signer = "openapi" with it'
+            )
+        if self.signer is not Signer.NONE and (self.client_id is None or self.secret is None):
+            missing = "client_id" if self.client_id is None else "secret"
+            raise _mismatch(f"signer {self.signer} without {missing}", "both client_id and secret")
+        return self
+
+
+class VaultConfig(Section):
+    """The key that seals secrets in the state directory; by default a file made there."""
+
+    key: SecretSource | None = Field(
+        default=None, description='{ credential = "NAME" } or { file = "PATH" }'
+    )
+    create: bool = Field(
+        default=True, description="true or false: make the key file if there is none"
+    )
+
+
+class Strategies(Section):
+    """What the vendor's texts or the locks in the field disagree about."""
+
+    device_random: DeviceRandom = Field(
+        default=DeviceRandom.ISSUED_CODE, description="issued_code or connection_srand"
+    )
+    code_source: CodeSource = Field(
+        default=CodeSource.WAKE_UP_INS, description="wake_up_ins or ins"
+    )
+    sn_start: SnStart = Field(default=SnStart.STORED, description="stored or one")
+    instruction_air: InstructionAir = Field(
+        default=InstructionAir.AS_SEALED, description="as_sealed or resealed"
+    )
+    lock_via: LockVia = Field(default=LockVia.DP46, description="dp46 or dp71")
+    offline: Offline = Field(default=Offline.NEVER, description="never or cached")
+    offline_max_age: float = Field(default=24 * 3600.0, gt=0, description="seconds, more than 0")
+
+
+class LockConfig(Section):
+    """One lock. ``strategies`` is the whole set that holds for it, overrides applied."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,32}$", description="1 to 32 of a-z, 0-9 and -")
+    device_id: str = Field(pattern=r"^[!-~]{1,22}$", description="the cloud's id, 1 to 22 signs")
+    uuid: str = Field(
+        pattern=r"^([!-~]{16}|[A-Za-z0-9]{20})$", description="16 or 20 letters and digits"
+    )
+    address: str | None = Field(
+        default=None,
+        pattern=r"^[0-9A-F]{2}(:[0-9A-F]{2}){5}$",
+        description="an address such as AA:BB:CC:DD:EE:FF",
+    )
+    local_key: SecretSource = Field(description='{ credential = "NAME" } or { file = "PATH" }')
+    sec_key: SecretSource | None = Field(
+        default=None, description='{ credential = "NAME" } or { file = "PATH" }'
+    )
+    auth_key: SecretSource | None = Field(
+        default=None, description='{ credential = "NAME" } or { file = "PATH" }'
+    )
+    protocol: str | None = Field(
+        default=None, pattern=r"^[2-9]\.[0-9]$", description="a protocol version such as 3.3"
+    )
+    generation: LockGeneration = Field(
+        default=LockGeneration.V3_3, description=", ".join(LockGeneration)
+    )
+    security_v2: bool = Field(default=False, description="true or false")
+    member: int = Field(default=1, ge=0, le=255, description="a member id from 0 to 255")
+    dps: Mapping[str, int] = Field(
+        default_factory=dict, description="names of datapoints and numbers from 1 to 255"
+    )
+    strategies: Strategies = Field(default_factory=Strategies, description="a table of strategies")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        try:
+            self.dpmap()
+        except LocalProtocolError as error:
+            raise _mismatch(f"in dps: {error}", "names and free numbers of datapoints") from None
+        if self.security_v2 and self.sec_key is None:
+            raise _mismatch("security_v2 without sec_key", "both")
+        return self
+
+    def dpmap(self) -> DpMap:
+        """Which number carries which datapoint of this lock."""
+        return DpMap.default(self.generation).override(self.dps)
+
+    def policy(self) -> Policy:
+        """How this lock is operated, in the jobs' terms."""
+        return Policy(
+            **{name: getattr(self.strategies, name) for name in Strategies.model_fields},
+            major=3 if self.protocol is None else int(self.protocol[0]),
+            security_v2=self.security_v2,
+            dps=self.dpmap(),
+            member=self.member,
+        )
+
+
+def _not_empty(locks: tuple[LockConfig, ...]) -> tuple[LockConfig, ...]:
+    # Not ``min_length``: that would also complain when the only lock is wrong.
+    if not locks:
+        raise ValueError
+    return locks
+
+
+class Config(Section):
+    """The whole file. ``strategies`` are the defaults of every lock."""
+
+    state_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+        default=Path("/var/lib/bleagent"), description="the absolute path of a directory"
+    )
+    http: HttpConfig = Field(description="a section [http]")
+    cloud: CloudConfig = Field(description="a section [cloud]")
+    vault: VaultConfig = Field(default_factory=VaultConfig, description="a section [vault]")
+    strategies: Strategies = Field(default_factory=Strategies, description="a section [strategies]")
+    locks: Annotated[tuple[LockConfig, ...], AfterValidator(_not_empty)] = Field(
+        description="a section [[locks]] for each lock"
+    )
+
+    @model_validator(mode="after")
+    def _locks_differ(self) -> Self:
+        for key in ("name", "device_id", "uuid"):
+            values = [getattr(lock, key) for lock in self.locks]
+            for value in values:
+                if values.count(value) > 1:
+                    raise _mismatch(f'two locks with {key} "{value}"', "different ones")
+        return self
+
+    def lock(self, name: str) -> LockConfig | None:
+        """The lock of that name."""
+        return next((lock for lock in self.locks if lock.name == name), None)
+
+
+def _inherit(data: dict[str, Any]) -> dict[str, Any]:
+    """Give each lock the strategies that it does not set itself."""
+    shared, locks = data.get("strategies"), data.get("locks")
+    if not isinstance(shared, dict) or not isinstance(locks, list):
+        return data  # to be refused as it is
+    # A wrong default is told once, where it stands.
+    good = {key: value for key, value in shared.items() if _is_strategy(key, value)}
+    return data | {"locks": [_with_defaults(lock, good) for lock in locks]}
+
+
+def _is_strategy(key: str, value: object) -> bool:
+    try:
+        Strategies.model_validate_json(json.dumps({key: value}, default=str))
+    except ValidationError:
+        return False
+    return True
+
+
+def _with_defaults(lock: Any, shared: dict[str, Any]) -> Any:
+    own = lock.get("strategies", {}) if isinstance(lock, dict) else None
+    return lock | {"strategies": shared | own} if isinstance(own, dict) else lock
+
+
+def _mismatch(found: str, expected: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        WHOLE, "found {found}, expected {expected}", {"found": found, "expected": expected}
+    )
+
+
+def load_config(path: Path) -> Config:
+    """Read the file.
+
+    Raises:
+        ConfigError: one line for each thing that is wrong, with file, key, what was found and
+            what was expected; never with a secret.
+    """
+    try:
+        data = tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: found bytes that are not UTF-8, expected TOML") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    try:
+        # By way of JSON: text becomes a path or an enum there, and nothing else is converted.
+        return Config.model_validate_json(json.dumps(_inherit(data), default=str))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        lines = [f"{path}: {explain(Config, one)}" for one in found]
+        # Not chained: pydantic's own text shows what was found, secrets too.
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from None

@@ -1,0 +1,99 @@
+"""The secrets that the configuration points to, read from where they are."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from protocol import LockKeys, Secret
+
+from .cloud.settings import CloudSettings
+from .config import Config, LockConfig, SecretSource
+from .errors import SecretError
+from .model import LockFacts
+from .vault import create_vault_key, read_vault_key, require_key_size, without_line_end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """What the configuration only points to. ``locks`` by name, keys included."""
+
+    http_token: Secret
+    cloud_secret: Secret | None
+    locks: Mapping[str, LockFacts] = field(repr=False)
+
+
+def load_secrets(config: Config, credentials: Path | None) -> Secrets:
+    """Read every secret that the configuration names, each one line of text.
+
+    ``credentials`` is ``$CREDENTIALS_DIRECTORY``, None where there is none.
+
+    Raises:
+        SecretError: one cannot be read, others can read it, or it has the wrong length.
+    """
+
+    def read(source: SecretSource | None) -> Secret | None:
+        return None if source is None else without_line_end(source.read(credentials))
+
+    return Secrets(
+        http_token=without_line_end(config.http.token.read(credentials)),
+        cloud_secret=read(config.cloud.secret),
+        locks={lock.name: _facts(lock, credentials) for lock in config.locks},
+    )
+
+
+def cloud_settings(config: Config, secret: Secret | None) -> CloudSettings:
+    """The cloud client's settings; ``secret`` is ``Secrets.cloud_secret``."""
+    cloud = config.cloud
+    return CloudSettings(
+        base_url=cloud.base_url,
+        client_id=cloud.client_id or "",
+        secret=secret or Secret(""),
+        transport=cloud.transport,
+        signer=cloud.signer,
+        action_url=cloud.action_url,
+        uid=cloud.uid,
+        wx_app_id=cloud.wx_app_id,
+    )
+
+
+def load_vault_key(config: Config, credentials: Path | None) -> Secret:
+    """The vault's key, made on first use where that is configured.
+
+    To be called by the holder of the state directory only. Raises SecretError.
+    """
+    source = config.vault.key
+    if source is not None and source.credential is not None:
+        return require_key_size(source.read(credentials), source.place)
+    path = config.state_dir / "vault.key" if source is None else source.file
+    assert path is not None  # noqa: S101 -- one of the two is set
+    if config.vault.create:
+        return create_vault_key(path, random=secrets.token_bytes)
+    return read_vault_key(path)
+
+
+def _facts(lock: LockConfig, credentials: Path | None) -> LockFacts:
+    found: dict[str, Secret | None] = {}
+    for key, size in (("local_key", 16), ("sec_key", 16), ("auth_key", 32)):
+        source: SecretSource | None = getattr(lock, key)
+        found[key] = None if source is None else _of_size(lock.name, key, source, credentials, size)
+    return LockFacts(
+        name=lock.name,
+        device_id=lock.device_id,
+        address=lock.address,
+        keys=LockKeys(uuid=lock.uuid, virtual_id=lock.device_id, **found),
+    )
+
+
+def _of_size(
+    lock: str, key: str, source: SecretSource, credentials: Path | None, size: int
+) -> Secret:
+    secret = without_line_end(source.read(credentials))
+    if len(secret) != size:
+        raise SecretError(
+            f"{source.place}: found {len(secret)} characters, expected the {size} of the {key} "
+            f"of {lock}"
+        )
+    return secret

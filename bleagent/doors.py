@@ -1,0 +1,206 @@
+"""The doors: who may operate one now, one operation at a time, each key at most once.
+
+A known key is answered with what is known, whatever else is going on; a new one is recorded
+only if the door is free for it (reference: safety A3, A6, A8, F1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .errors import (
+    KeyReused,
+    LockBusy,
+    StoreError,
+    TooLate,
+    UnknownLock,
+    UnresolvedOperation,
+)
+from .model import (
+    Ending,
+    LockFacts,
+    OperationRecord,
+    OperationRequest,
+    Outcome,
+    Phase,
+)
+from .policy import Policy
+from .unlock import Ports, UnlockJob
+
+REST = 2.0
+"""Seconds between two actuations of one lock: two within 200 ms lose the first one's record."""
+UNRESOLVED = 60.0
+"""Seconds for which an unconfirmed operation keeps a lock closed to those who do not name it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One configured lock."""
+
+    facts: LockFacts
+    policy: Policy
+
+
+@dataclass(slots=True)
+class _Running:
+    """An operation that is going on."""
+
+    job: UnlockJob
+    done: anyio.Event = field(default_factory=anyio.Event)
+    record: OperationRecord | None = None
+
+
+Listener = Callable[[OperationRecord], None]
+
+
+class Doors:
+    """All doors of this gateway.
+
+    Args:
+        doors: by the operator's name.
+        ports: what the jobs need.
+        tasks: where operations live; they outlast the requests that started them.
+        told: is called with every finished operation.
+    """
+
+    def __init__(
+        self,
+        doors: Mapping[str, Door],
+        ports: Ports,
+        tasks: TaskGroup,
+        told: Listener = lambda _: None,
+    ) -> None:
+        self._doors = dict(doors)
+        self._ports = ports
+        self._tasks = tasks
+        self._told = told
+        self._running: dict[str, _Running] = {}
+        self._busy: set[str] = set()
+        self._rest_until: dict[str, float] = {}
+        self._gates = {name: anyio.Lock() for name in doors}
+
+    @property
+    def names(self) -> list[str]:
+        """The configured locks."""
+        return list(self._doors)
+
+    def door(self, name: str) -> Door:
+        """One door.
+
+        Raises:
+            UnknownLock: no such lock.
+        """
+        try:
+            return self._doors[name]
+        except KeyError:
+            raise UnknownLock(f"no lock {name!r}") from None
+
+    def busy(self, name: str) -> bool:
+        """Whether an operation of this lock is going on."""
+        return name in self._busy
+
+    async def operate(self, request: OperationRequest) -> tuple[OperationRecord, bool]:
+        """Operate a door, or answer a known key; returns the record and whether it is new.
+
+        The operation goes on if the caller is cancelled after the commit point, and stops
+        before it.
+
+        Raises:
+            UnknownLock, LockBusy, UnresolvedOperation, KeyReused, TooLate: not accepted.
+            StoreError: nothing was recorded, so nothing happens.
+        """
+        door = self.door(request.lock)
+        async with self._gates[request.lock]:
+            known = await self._known(request)
+            if known is None:
+                await self._admit(request)
+                known = await self._ports.ledger.begin(request, unix=self._ports.clock.unix())
+            if known is None:
+                running = self._start(request, door)
+        if known is not None:
+            return await self._joined(known), False
+        try:
+            await running.done.wait()
+        except anyio.get_cancelled_exc_class():
+            running.job.cancel()
+            raise
+        return self._result(running), True
+
+    async def _known(self, request: OperationRequest) -> OperationRecord | None:
+        known = await self._ports.ledger.known(request.principal.id, request.key)
+        if known is not None and known.fingerprint != request.fingerprint:
+            raise KeyReused("this Idempotency-Key belongs to another request")
+        return known
+
+    async def _admit(self, request: OperationRequest) -> None:
+        now = self._ports.clock.now()
+        if request.deadline <= now:
+            raise TooLate("the deadline has passed")
+        if request.lock in self._busy or now < self._rest_until.get(request.lock, 0.0):
+            raise LockBusy(f"{request.lock} is being operated")
+        last = await self._ports.ledger.last_of(request.lock)
+        if last is None or last.ending is None or last.finished_at is None:
+            return
+        age = self._ports.clock.unix() - last.finished_at
+        unresolved = last.ending.outcome is Outcome.UNCONFIRMED and 0 <= age < UNRESOLVED
+        if unresolved and request.after != last.id:
+            raise UnresolvedOperation(f"operation {last.id} ended unconfirmed {age:.0f} s ago")
+
+    def _start(self, request: OperationRequest, door: Door) -> _Running:
+        async def finish(ending: Ending) -> None:
+            await self._finish(request, running, ending)
+
+        job = UnlockJob(request, door.facts, door.policy, self._ports, finish)
+        running = self._running[request.operation_id] = _Running(job)
+        self._busy.add(request.lock)
+        self._tasks.start_soon(self._run, request, running)
+        return running
+
+    async def _run(self, request: OperationRequest, running: _Running) -> None:
+        try:
+            await running.job.run()
+        finally:
+            self._busy.discard(request.lock)
+            self._running.pop(request.operation_id, None)
+            if running.job.committed:
+                self._rest_until[request.lock] = self._ports.clock.now() + REST
+            running.done.set()
+
+    async def _finish(self, request: OperationRequest, running: _Running, ending: Ending) -> None:
+        unix = self._ports.clock.unix()
+        try:
+            running.record = await self._ports.ledger.finish(
+                request.operation_id, ending, unix=unix
+            )
+        except StoreError:
+            # The door has moved or not, whatever the disk says: tell it as it was.
+            running.record = _record(request, ending, unix)
+        running.done.set()
+        self._told(running.record)
+
+    async def _joined(self, known: OperationRecord) -> OperationRecord:
+        """Wait for a known operation that is still going on."""
+        running = self._running.get(known.id)
+        if known.phase is Phase.FINISHED or running is None:
+            return known
+        await running.done.wait()
+        return self._result(running)
+
+    @staticmethod
+    def _result(running: _Running) -> OperationRecord:
+        if running.record is None:
+            raise StoreError("the operation ended without a record")
+        return running.record
+
+
+def _record(request: OperationRequest, ending: Ending, unix: float) -> OperationRecord:
+    return OperationRecord(
+        id=request.operation_id, lock=request.lock, action=request.action,
+        principal=request.principal.id, key=request.key, fingerprint=request.fingerprint,
+        phase=Phase.FINISHED, requested_at=unix, finished_at=unix,
+        ending=replace(ending, evidence=(*ending.evidence, {"store": "failed"})),
+    )  # fmt: skip

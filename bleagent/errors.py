@@ -1,0 +1,167 @@
+"""One tree of errors. Each has a stable ``code`` and ``advice`` for whoever reads it.
+
+The code goes into HTTP bodies, logs and metrics and never changes its meaning; the advice says
+what a person can do. Adapters translate their library's exceptions into these, once.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AgentError(Exception):
+    """Base of all errors of the daemon."""
+
+    code: ClassVar[str] = "agent-error"
+    advice: ClassVar[str] = "This is a bug of the agent; its log says where."
+
+
+class ConfigError(AgentError):
+    """The configuration cannot be used; names file, key, what was found and expected."""
+
+    code = "config-invalid"
+    advice = "Correct the named key and start again."
+
+
+class SecretError(AgentError):
+    """A secret is missing, unreadable, or readable by others."""
+
+    code = "secret-unusable"
+    advice = "Provide the named credential, in a file of mode 0600 or by systemd."
+
+
+# -- cloud
+
+
+class CloudError(AgentError):
+    """Something between us and the vendor's cloud, or its own answer.
+
+    ``refusal`` marks the cloud's *no*; ``allows_offline`` says that no answer could be had, so
+    that an opening from the cache may be considered (safety F3).
+    """
+
+    code = "cloud-failed"
+    advice = "Check the network and the cloud's credentials."
+    refusal: ClassVar[bool] = False
+    allows_offline: ClassVar[bool] = False
+
+
+# -- radio
+
+
+class LinkError(AgentError):
+    """Something between us and the lock; before the last fragment it means *unreached*."""
+
+    code = "link-failed"
+    advice = "Try again; if it stays, move the gateway nearer to the door."
+
+
+class LockNotFound(LinkError):
+    """No advertisement of this lock, or it could not be connected to, in time."""
+
+    code = "lock-not-found"
+    advice = "Wake the lock, see that no phone is connected to it, and check its distance."
+
+
+class LinkLost(LinkError):
+    """The connection ended."""
+
+    code = "link-lost"
+    advice = "Try again; if it stays, check the lock's batteries and distance."
+
+
+class LinkTimeout(LinkError):
+    """The lock did not answer in time: a stale key looks exactly like this."""
+
+    code = "lock-silent"
+    advice = "If it stays: the lock was paired anew and its local key has changed."
+
+
+class PairingRefused(LinkError):
+    """The lock does not take us for its owner."""
+
+    code = "pairing-refused"
+    advice = "Check that the configured device id belongs to this lock."
+
+
+class RadioUnavailable(LinkError):
+    """No usable Bluetooth adapter."""
+
+    code = "radio-unavailable"
+    advice = "Check the adapter and bluetoothd."
+
+
+# -- store
+
+
+class StoreError(AgentError):
+    """The store did not do what was asked; nothing was operated."""
+
+    code = "store-failed"
+    advice = "Check the disk of the state directory."
+
+
+class StoreFull(StoreError):
+    """No space left: new operations are refused."""
+
+    code = "store-full"
+    advice = "Free space on the state directory's disk."
+
+
+class StoreDamaged(StoreError):
+    """The database could not be read; it was moved aside, never overwritten."""
+
+    code = "store-damaged"
+    advice = "Keep the file that was moved aside; it may be read with sqlite's recovery."
+
+
+class AlreadyRunning(StoreError):
+    """Another agent holds this state directory."""
+
+    code = "already-running"
+    advice = "Stop the named process first; one agent per state directory."
+
+
+# -- requests
+
+
+class Rejected(AgentError):
+    """The request was not accepted; nothing was sent to the lock."""
+
+    code = "rejected"
+    advice = "Change the request."
+
+
+class UnknownLock(Rejected):
+    """No lock of this name is configured."""
+
+    code = "unknown-lock"
+    advice = "GET /v1/locks lists the configured locks."
+
+
+class LockBusy(Rejected):
+    """An operation of this lock is running."""
+
+    code = "lock-busy"
+    advice = "Wait for it, or ask for its state."
+
+
+class KeyReused(Rejected):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency-key-reused"
+    advice = "Use a new key for a new request."
+
+
+class UnresolvedOperation(Rejected):
+    """The last operation of this lock ended unconfirmed a moment ago."""
+
+    code = "unresolved-operation"
+    advice = "Look at the door; name the operation in `after` to go on knowingly."
+
+
+class TooLate(Rejected):
+    """The deadline lies in the past, or the agent was stalled when the request came."""
+
+    code = "too-late"
+    advice = "Ask again with a later deadline."

@@ -1,0 +1,218 @@
+"""The HTTP trigger, first form: a token, an Idempotency-Key, and the truth about the door.
+
+No GET acts. A caller that hangs up before the commit point stops the operation.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, Any
+
+import anyio
+from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from bleagent.doors import Doors
+from bleagent.errors import AgentError
+from bleagent.model import Action, OperationRecord, OperationRequest, Principal
+from bleagent.ports import Clock, Ledger
+from protocol import Secret
+
+from .problems import problem, problem_of
+from .views import operation_view, status_of
+
+MAX_BODY = 4096
+DEFAULT_DEADLINE = 15.0
+"""Seconds for an operation whose caller names no deadline."""
+MAX_DEADLINE_MS = 30_000
+
+
+class OperateBody(BaseModel):
+    """What a caller may say about an operation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    deadline_ms: int = Field(default=int(DEFAULT_DEADLINE * 1000), ge=1, le=MAX_DEADLINE_MS)
+    after: str | None = Field(default=None, max_length=64)
+
+
+class Unauthorized(AgentError):
+    """No token, or a wrong one."""
+
+    code = "unauthorized"
+    advice = "Send the configured token as `Authorization: Bearer ...`."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpParts:
+    """What the trigger needs."""
+
+    doors: Doors
+    ledger: Ledger
+    clock: Clock
+    token: Secret
+    new_id: Callable[[], str]
+    readiness: Callable[[], dict[str, str]]
+    """Part and what is wrong with it; empty when ready."""
+
+
+def create_app(parts: HttpParts) -> FastAPI:
+    """The application; documentation pages come with a later form of it."""
+    app = FastAPI(title="bleagent", docs_url=None, redoc_url=None, openapi_url=None)
+    token_digest = sha256(parts.token.reveal()).digest()
+
+    def principal(authorization: Annotated[str | None, Header()] = None) -> Principal:
+        scheme, _, given = (authorization or "").partition(" ")
+        digest = sha256(given.strip().encode()).digest()
+        if scheme.lower() != "bearer" or not hmac.compare_digest(digest, token_digest):
+            raise Unauthorized("no valid token")
+        return Principal(id="token")
+
+    who = Annotated[Principal, Depends(principal)]
+    _add_errors(app)
+    _add_reads(app, parts, who)
+
+    @app.post("/v1/locks/{lock}/{action}")
+    async def operate(
+        lock: str,
+        action: Action,
+        request: Request,
+        caller: who,
+        idempotency_key: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        received_at = parts.clock.now()
+        if idempotency_key is None or not 1 <= len(idempotency_key) <= 255:
+            return problem(
+                400, "idempotency-key-missing", "no Idempotency-Key of 1 to 255 characters",
+                "Send a new random Idempotency-Key with each new request.",
+            )  # fmt: skip
+        raw = await _body(request)
+        if raw is None:
+            return problem(413, "body-too-large", f"more than {MAX_BODY} bytes", "Send less.")
+        body = OperateBody.model_validate_json(raw or b"{}")
+        asked = OperationRequest(
+            operation_id=parts.new_id(),
+            lock=lock,
+            action=action,
+            principal=caller,
+            key=idempotency_key,
+            fingerprint=_fingerprint(lock, action, body),
+            received_at=received_at,
+            deadline=received_at + body.deadline_ms / 1000,
+            after=body.after,
+        )
+        record, new = await _unless_gone(request, lambda: parts.doors.operate(asked))
+        headers = {"Location": f"/v1/operations/{record.id}", "Cache-Control": "no-store"}
+        if not new:
+            headers["Idempotency-Replayed"] = "true"
+        return JSONResponse(operation_view(record), status_of(record), headers)
+
+    return app
+
+
+def _add_reads(app: FastAPI, parts: HttpParts, who: Any) -> None:
+    @app.get("/v1/operations/{operation_id}")
+    async def operation(operation_id: str, _caller: who) -> Response:
+        record = await parts.ledger.operation(operation_id)
+        if record is None:
+            return problem(
+                404, "unknown-operation", "no such operation", "The POST answered its id."
+            )
+        return JSONResponse(operation_view(record), headers={"Cache-Control": "no-store"})
+
+    @app.get("/v1/locks")
+    async def locks(_caller: who) -> dict[str, Any]:
+        return {"locks": [_lock_view(parts, name) for name in parts.doors.names]}
+
+    @app.get("/livez")
+    async def livez() -> Response:
+        return Response(status_code=200)
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        wrong = parts.readiness()
+        return JSONResponse({"ready": not wrong, "wrong": sorted(wrong)}, 503 if wrong else 200)
+
+
+def _lock_view(parts: HttpParts, name: str) -> dict[str, Any]:
+    policy = parts.doors.door(name).policy
+    return {
+        "name": name,
+        "busy": parts.doors.busy(name),
+        "lock_via": policy.lock_via,
+        "offline": policy.offline,
+    }
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(AgentError)
+    async def agent_error(_request: Request, error: AgentError) -> Response:
+        if isinstance(error, Unauthorized):
+            return problem(401, error.code, str(error), error.advice)
+        return problem_of(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        return _invalid([str(part["loc"][-1]) for part in error.errors()])
+
+
+def _invalid(fields: list[str]) -> Response:
+    named = ", ".join(sorted(set(fields)))
+    return problem(422, "request-invalid", f"cannot be used: {named}", "See the README's API part.")
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body, ``None`` if it is too large."""
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY:
+            return None
+    return raw
+
+
+def _fingerprint(lock: str, action: Action, body: OperateBody) -> str:
+    canonical = json.dumps([lock, action, body.model_dump()], sort_keys=True)
+    return sha256(canonical.encode()).hexdigest()
+
+
+async def _unless_gone(
+    request: Request, work: Callable[[], Awaitable[tuple[OperationRecord, bool]]]
+) -> tuple[OperationRecord, bool]:
+    """Do the work, cancelled if the caller hangs up (safety A3).
+
+    Failures are kept and raised outside the task group, which would wrap them.
+    """
+    result: tuple[OperationRecord, bool] | None = None
+    failure: AgentError | None = None
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass  # the body was read before; nothing else but the end can come
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        try:
+            result = await work()
+        except AgentError as error:
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if result is None:
+        raise HangUp("the caller hung up")
+    return result
+
+
+class HangUp(AgentError):
+    """The caller went away; nobody reads the answer."""
+
+    code = "caller-gone"
+    advice = "Ask for the operation with the same Idempotency-Key."

@@ -1,0 +1,53 @@
+"""Operations as JSON: what happened, in the words of the outcome, and what to do next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from bleagent.model import OperationRecord, Outcome
+
+STATUS_OF = {
+    Outcome.CONFIRMED: 200,
+    Outcome.REFUSED: 409,
+    Outcome.UNREACHED: 503,
+    Outcome.UNCONFIRMED: 504,
+}
+
+
+def status_of(record: OperationRecord) -> int:
+    """The HTTP status that tells an outcome; 202 while there is none."""
+    return 202 if record.ending is None else STATUS_OF[record.ending.outcome]
+
+
+def operation_view(record: OperationRecord) -> dict[str, Any]:
+    """One operation."""
+    view: dict[str, Any] = {
+        "id": record.id,
+        "lock": record.lock,
+        "action": record.action,
+        "phase": record.phase,
+        "requested_at": _iso(record.requested_at),
+    }
+    ending = record.ending
+    if ending is None:
+        return view | {"outcome": None}
+    view |= {
+        "outcome": ending.outcome,
+        "code": ending.code,
+        "by": ending.by,
+        "result": ending.result,
+        "moved": ending.moved,
+        "retryable": ending.retryable,
+        "late": ending.late,
+        "offline": ending.offline,
+        "evidence": list(ending.evidence),
+        "steps": {step: round(seconds, 4) for step, seconds in ending.steps.items()},
+    }
+    if record.finished_at is not None:
+        view["finished_at"] = _iso(record.finished_at)
+    return view
+
+
+def _iso(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")

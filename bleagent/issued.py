@@ -1,0 +1,87 @@
+"""The issued configuration of one lock: fetched while connecting, remembered between visits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import anyio
+
+from .errors import AgentError, CloudError
+from .model import IssuedConfig, LockFacts
+from .policy import Policy
+from .ports import Clock, Cloud, LockMemory
+
+FRESH = 3600.0
+"""Seconds for which a remembered configuration is used without asking the cloud again."""
+
+
+class IssuedConfigs:
+    """What ``getIssuedConfig`` says about one lock, for one operation."""
+
+    def __init__(
+        self, facts: LockFacts, policy: Policy, cloud: Cloud, memory: LockMemory, clock: Clock
+    ) -> None:
+        self._facts = facts
+        self._policy = policy
+        self._cloud = cloud
+        self._memory = memory
+        self._clock = clock
+        self._config: IssuedConfig | None = None
+        self._error: AgentError | None = None
+        self._done = anyio.Event()
+
+    async def fetch(self) -> None:
+        """Get it from memory or the cloud; never raises, ``get`` does."""
+        try:
+            self._config = await self._memory.issued_config(self._facts.name)
+            if self._config is None or self.age() > FRESH or self._undistributed:
+                await self._from_cloud()
+        except CloudError as error:
+            # What was issued before may still open, if the policy says so.
+            self._error = None if self._config is not None and error.allows_offline else error
+        except AgentError as error:
+            self._error = error
+        self._done.set()
+
+    async def get(self) -> IssuedConfig:
+        """Wait for ``fetch``.
+
+        Raises:
+            AgentError: neither memory nor cloud has it.
+        """
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+        if self._config is None:
+            raise CloudError("no configuration was issued")
+        return self._config
+
+    async def refresh(self) -> None:
+        """Fetch it anew, for the next operation; the cloud's failure is left for then."""
+        try:
+            await self._from_cloud()
+        except AgentError:
+            return
+
+    async def distributed(self) -> None:
+        """The lock has the check code now; do not give it again."""
+        config = self._config
+        if config is not None and config.lock_random is not None:
+            known = replace(config.lock_random, distribute=False)
+            self._config = replace(config, lock_random=known)
+            await self._memory.keep_issued_config(self._facts.name, self._config)
+
+    def age(self) -> float:
+        """Seconds since the cloud last answered for this lock; endless on a distrusted clock."""
+        if self._config is None or not self._clock.trusted:
+            return float("inf")
+        return max(0.0, self._clock.unix() - self._config.fetched_at)
+
+    @property
+    def _undistributed(self) -> bool:
+        part = self._config.lock_random if self._config else None
+        return part is not None and part.distribute
+
+    async def _from_cloud(self) -> None:
+        self._config = await self._cloud.issued_config(self._facts.device_id)
+        await self._memory.keep_issued_config(self._facts.name, self._config)

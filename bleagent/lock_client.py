@@ -1,0 +1,174 @@
+"""Drives ``protocol.Central`` over a ``LockLink``: the one place where sans-IO meets await.
+
+One task reads notifications and turns them into events; whoever drives the connection writes
+and waits for the events it needs. A message gets its number and goes out under one lock, so
+that numbers reach the door in order and nothing comes between the fragments of one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import anyio
+
+from protocol import Central, LocalProtocolError, Outgoing, RemoteProtocolError
+from protocol import events as ev
+
+from .errors import LinkError, LinkLost, LinkTimeout, PairingRefused
+from .ports import Clock, LockLink
+
+E = TypeVar("E", bound=ev.CentralEvent)
+
+MAX_EVENTS = 256
+"""Events kept for a driver that is busy; a lock that floods beyond them loses its link."""
+KEPT_ERRORS = 16
+"""Unreadable messages remembered for whoever asks why."""
+
+
+class LockClient:
+    """One connection: a central, its link, and the events that came in."""
+
+    def __init__(self, central: Central, link: LockLink, clock: Clock) -> None:
+        self.central = central
+        self.unreadable: list[RemoteProtocolError] = []
+        self._link = link
+        self._clock = clock
+        self._events: list[ev.CentralEvent] = []
+        self._arrived = anyio.Event()
+        self._lost: LinkError | None = None
+        self._writing = anyio.Lock()
+
+    def check_up(self) -> None:
+        """Insist on a link that is not known to have ended.
+
+        Raises:
+            LinkError: why it ended.
+        """
+        if self._lost is not None:
+            raise self._lost
+
+    # -- in
+
+    async def read(self) -> None:
+        """Turn notifications into events until the link ends; run this as a task."""
+        try:
+            async for notification in self._link.notifications():
+                self._take_in(notification)
+        except LinkError as error:
+            self._lost = error
+        else:
+            self._lost = LinkLost("the lock ended the connection")
+        self._wake()
+
+    def _take_in(self, notification: bytes) -> None:
+        try:
+            events = self.central.receive(notification, self._clock.now())
+        except RemoteProtocolError as error:
+            self.unreadable = [*self.unreadable[1 - KEPT_ERRORS :], error]
+            return
+        if len(self._events) + len(events) > MAX_EVENTS:
+            raise LinkLost("the lock sends faster than anything reads")
+        self._events += events
+        self._wake()
+
+    def _wake(self) -> None:
+        arrived, self._arrived = self._arrived, anyio.Event()
+        arrived.set()
+
+    def take(self, kind: type[E], test: Callable[[E], bool] = lambda _: True) -> E | None:
+        """The first event of a kind that came in and passes the test, taken off the list."""
+        for index, event in enumerate(self._events):
+            if isinstance(event, kind) and test(event):
+                del self._events[index]
+                return event
+        return None
+
+    async def wait(
+        self, kind: type[E], until: float, test: Callable[[E], bool] = lambda _: True
+    ) -> E:
+        """Wait for an event.
+
+        Raises:
+            LinkTimeout: it did not come before ``until`` (the clock's seconds).
+            LinkLost: the link ended first.
+        """
+        while True:
+            if (found := self.take(kind, test)) is not None:
+                return found
+            self.check_up()
+            left = until - self._clock.now()
+            if left <= 0:
+                raise LinkTimeout(f"no {kind.__name__} in time")
+            with anyio.move_on_after(left):
+                await self._arrived.wait()
+
+    # -- out
+
+    async def send(
+        self, make: Callable[[], Outgoing], before_last: Callable[[], None] | None = None
+    ) -> Outgoing:
+        """Make a message and write its fragments; ``before_last`` may still stop it by raising.
+
+        The last fragment is the commit point: an exception raised after ``before_last``
+        returned leaves open whether the message was delivered (safety A1).
+
+        Raises:
+            LinkError: the link failed.
+            LocalProtocolError: the message could not be made; nothing was written.
+        """
+        async with self._writing:
+            outgoing = make()
+            *first, last = outgoing.fragments
+            for fragment in first:
+                await self._link.write(fragment)
+            if before_last is not None:
+                before_last()
+            self.central.handed_over(outgoing)
+            await self._link.write(last)
+            return outgoing
+
+    async def handshake(self) -> None:
+        """Device information and pairing, each in its bound (safety H1).
+
+        Raises:
+            LinkTimeout: silence.
+            PairingRefused: the lock does not take us, or a key is missing.
+            LinkError: the link ended.
+        """
+        await self._step(self.central.ask_device_info)
+        await self.wait(ev.DeviceInfoReceived, self._bound())
+        await self._step(self.central.pair)
+        until = self._bound()
+        try:
+            await self.wait(ev.Paired, until, lambda _: True)
+        except LinkError as error:
+            refused = self.take(ev.PairRefused)
+            if refused is None:
+                raise
+            raise PairingRefused(f"the lock answered {refused.status}") from error
+
+    async def _step(self, ask: Callable[[float], Outgoing]) -> None:
+        try:
+            await self.send(lambda: ask(self._clock.now()))
+        except LocalProtocolError as error:
+            raise PairingRefused(str(error)) from error
+
+    def _bound(self) -> float:
+        deadline = self.central.deadline()
+        return self._clock.now() if deadline is None else deadline
+
+
+@asynccontextmanager
+async def open_client(central: Central, link: LockLink, clock: Clock) -> AsyncIterator[LockClient]:
+    """A client that reads in the background as long as the context lasts."""
+    client = LockClient(central, link, clock)
+    central.connected()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.read)
+            yield client
+            tasks.cancel_scope.cancel()
+    finally:
+        central.disconnected()

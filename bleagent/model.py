@@ -1,0 +1,163 @@
+"""Values that the parts of the agent exchange. No IO, no clock, no library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from protocol import LockKeys, Secret
+
+
+class Action(StrEnum):
+    """What can be asked of a lock."""
+
+    UNLOCK = "unlock"
+    LOCK = "lock"
+
+
+class Outcome(StrEnum):
+    """How an operation ended. Never a boolean: silence is not a no."""
+
+    CONFIRMED = "confirmed"  # the lock reported carrying out this very command
+    REFUSED = "refused"  # lock or cloud said no
+    UNREACHED = "unreached"  # certainly not delivered: safe to ask again, with a new key
+    UNCONFIRMED = "unconfirmed"  # it left, nobody answered: no machine may retry it
+
+
+class Phase(StrEnum):
+    """How far an operation has been committed to disk."""
+
+    INTENT = "intent"
+    SENDING = "sending"
+    FINISHED = "finished"
+
+
+class Step(StrEnum):
+    """Steps of an operation that are timed and shown."""
+
+    CONNECT = "connect"
+    DEVICE_INFO = "device_info"
+    PAIR = "pair"
+    CONFIG = "config"
+    CHECK_CODE = "check_code"
+    INSTRUCTION = "instruction"
+    COMMIT = "commit"
+    WRITE = "write"
+    ACK = "ack"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockFacts:
+    """What is known of one lock. ``name`` is the operator's, ``device_id`` the cloud's."""
+
+    name: str
+    device_id: str
+    keys: LockKeys
+    address: str | None = None
+    product_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedInstruction:
+    """One of the datapoints of ``getIssuedConfig``, as issued.
+
+    ``distribute`` says that the lock does not have it yet. ``wake_up_ins`` is the whole
+    check-code datapoint, ``ins`` the code or the datapoint's data; ``peripheral`` the lock's id.
+    """
+
+    dp_id: int
+    distribute: bool
+    ins: Secret | None = None
+    wake_up_ins: Secret | None = None
+    peripheral: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedConfig:
+    """What ``getIssuedConfig`` answers; either part may be absent."""
+
+    lock_random: IssuedInstruction | None
+    lock_record: IssuedInstruction | None
+    fetched_at: float
+    """Unix seconds by the cloud's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstructionRequest:
+    """What ``bleOpenInstruction`` is asked."""
+
+    device_id: str
+    bluetooth_sn: int
+    device_random: str
+    open: bool
+    major: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedInstruction:
+    """A sealed frame and the number to go on with. Never stored, never logged (safety B6)."""
+
+    message: Secret
+    next_sn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who asks: the id of a token or a uid, never the token."""
+
+    id: str
+    guest: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRequest:
+    """One request to operate a lock. Times are the monotonic clock's seconds."""
+
+    operation_id: str
+    lock: str
+    action: Action
+    principal: Principal
+    key: str
+    fingerprint: str
+    received_at: float
+    deadline: float
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an operation ended and what was seen on the way."""
+
+    outcome: Outcome
+    code: str
+    by: str | None = None
+    result: int | None = None
+    moved: str = "no"
+    late: bool = False
+    offline: bool = False
+    evidence: tuple[dict[str, Any], ...] = ()
+    steps: dict[str, float] = field(default_factory=dict)
+    """Seconds from the request to the end of each step."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether a machine may ask again (with a new key)."""
+        return self.outcome is Outcome.UNREACHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRecord:
+    """An operation as it is stored and shown."""
+
+    id: str
+    lock: str
+    action: Action
+    principal: str
+    key: str
+    fingerprint: str
+    phase: Phase
+    requested_at: float
+    """Unix seconds."""
+    finished_at: float | None = None
+    ending: Ending | None = None

@@ -1,0 +1,66 @@
+"""Strategies: where the vendor's texts contradict themselves or operators differ.
+
+Each has a stated default (reference: safety B3, B5, C3, C6, F3) and is tested both ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from protocol import DpMap, InstructionAir
+from protocol.dpmap import LockGeneration
+
+
+class DeviceRandom(StrEnum):
+    """What ``bleOpenInstruction`` is told as ``device_random``."""
+
+    ISSUED_CODE = "issued_code"  # the default: what the vendor's text says
+    CONNECTION_SRAND = "connection_srand"  # what its sample looks like
+
+
+class CodeSource(StrEnum):
+    """Which of the issued values is written as the check-code datapoint."""
+
+    WAKE_UP_INS = "wake_up_ins"  # the default: the whole datapoint, as issued
+    INS = "ins"  # built around the eight characters
+
+
+class SnStart(StrEnum):
+    """Where the numbers of a connection start."""
+
+    STORED = "stored"  # the default: above every number ever used in a sealed frame
+    ONE = "one"
+
+
+class LockVia(StrEnum):
+    """How a door is locked."""
+
+    DP46 = "dp46"  # the default: the manual lock datapoint
+    DP71 = "dp71"  # a sealed instruction with operation 0
+
+
+class Offline(StrEnum):
+    """Whether a door is opened when the cloud cannot be asked."""
+
+    NEVER = "never"  # the default
+    CACHED = "cached"  # with the last issued check code, sealed by us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How one lock is operated."""
+
+    device_random: DeviceRandom = DeviceRandom.ISSUED_CODE
+    code_source: CodeSource = CodeSource.WAKE_UP_INS
+    sn_start: SnStart = SnStart.STORED
+    instruction_air: InstructionAir = InstructionAir.AS_SEALED
+    lock_via: LockVia = LockVia.DP46
+    offline: Offline = Offline.NEVER
+    offline_max_age: float = 24 * 3600.0
+    """Seconds since the cloud last said yes to this lock."""
+    major: int = 3
+    security_v2: bool = False
+    dps: DpMap = field(default_factory=lambda: DpMap.default(LockGeneration.V3_3))
+    member: int = 1
+    """Member id under which the lock records openings that we seal ourselves."""

@@ -1,0 +1,141 @@
+"""The few doors to the outside. Jobs know these; adapters and the simulator implement them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from .model import (
+    Ending,
+    InstructionRequest,
+    IssuedConfig,
+    LockFacts,
+    OperationRecord,
+    OperationRequest,
+    SealedInstruction,
+)
+
+
+class Clock(Protocol):
+    """Two clocks: one that only runs forward, and the date."""
+
+    def now(self) -> float:
+        """Seconds that never jump and count while suspended (CLOCK_BOOTTIME)."""
+        ...
+
+    def unix(self) -> float:
+        """Unix seconds; believe them only while ``trusted``."""
+        ...
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the date was confirmed since boot, by the cloud or NTP."""
+        ...
+
+
+class LockLink(Protocol):
+    """One connection to one lock, notifications on."""
+
+    @property
+    def att_payload(self) -> int:
+        """Bytes in one write."""
+        ...
+
+    async def write(self, value: bytes) -> None:
+        """One GATT write without response. Raises LinkError; it may have left all the same."""
+        ...
+
+    def notifications(self) -> AsyncIterator[bytes]:
+        """Every notification once, in order. Raises LinkLost when the connection ends."""
+        ...
+
+
+class LockRadio(Protocol):
+    """Finds locks and connects to them."""
+
+    def connect(self, lock: LockFacts) -> AbstractAsyncContextManager[LockLink]:
+        """Connect; leaving the context disconnects. Raises LinkError."""
+        ...
+
+
+class Cloud(Protocol):
+    """The vendor's cloud, as far as an unlock needs it. All raise CloudError."""
+
+    async def issued_config(self, device_id: str) -> IssuedConfig:
+        """``doorLock.getIssuedConfig``."""
+        ...
+
+    async def open_instruction(self, request: InstructionRequest) -> SealedInstruction:
+        """``doorLock.bleOpenInstruction``; never retried after an ambiguous failure."""
+        ...
+
+    async def unix_time(self) -> float:
+        """The cloud's time."""
+        ...
+
+
+class Ledger(Protocol):
+    """Operations on disk: what makes "at most once" true. All raise StoreError.
+
+    Each method returns only when its change is on disk.
+    """
+
+    async def begin(self, request: OperationRequest, *, unix: float) -> OperationRecord | None:
+        """Store the intent; or return the record of a key that is known already.
+
+        Raises KeyReused for a known key with another fingerprint.
+        """
+        ...
+
+    async def sending(self, operation_id: str, *, sn: int) -> None:
+        """``intent -> sending``; raises StoreError if it was anything else."""
+        ...
+
+    async def finish(self, operation_id: str, ending: Ending, *, unix: float) -> OperationRecord:
+        """Store the ending, once."""
+        ...
+
+    async def known(self, principal: str, key: str) -> OperationRecord | None:
+        """The operation of an idempotency key, if the key was used."""
+        ...
+
+    async def operation(self, operation_id: str) -> OperationRecord | None:
+        """Look one up."""
+        ...
+
+    async def last_of(self, lock: str) -> OperationRecord | None:
+        """The newest operation of a lock."""
+        ...
+
+    async def recover(self, *, unix: float) -> list[OperationRecord]:
+        """Close what a crash left open (safety A7); returns what was closed."""
+        ...
+
+
+class LockMemory(Protocol):
+    """What is remembered about a lock between visits. All raise StoreError."""
+
+    async def sealed_mark(self, lock: str) -> int:
+        """The highest number ever used in a sealed frame (safety B3); 0 before the first."""
+        ...
+
+    async def raise_sealed_mark(self, lock: str, sn: int) -> None:
+        """Never goes back."""
+        ...
+
+    async def next_timestamp(self, lock: str, unix: int) -> int:
+        """``max(unix, last used + 1)``, stored (safety C5)."""
+        ...
+
+    async def issued_config(self, lock: str) -> IssuedConfig | None:
+        """The last one, secrets sealed at rest."""
+        ...
+
+    async def keep_issued_config(self, lock: str, config: IssuedConfig) -> None:
+        """Replace the last one."""
+        ...
+
+    async def keep_report(self, lock: str, report: bytes, *, unix: float) -> None:
+        """A timed report, raw (command and data); on disk when this returns."""
+        ...

@@ -1,0 +1,387 @@
+"""The job: operate one lock, top to bottom (DESIGN §3).
+
+Everything before the last fragment ends in *unreached* when it fails; from the moment that
+fragment is handed over only the lock's own word makes the outcome, and silence is
+*unconfirmed*. Nothing here retries a write, and nothing below does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import anyio
+
+from protocol import (
+    Central,
+    Datapoint,
+    Dialect,
+    DpName,
+    Expected,
+    InstructionError,
+    LocalProtocolError,
+    Outgoing,
+)
+from protocol import events as ev
+from protocol.gatt import usable_att_payload
+from protocol.instruction import Instruction
+from protocol.lock import OpenOperation, OpenRequest
+from protocol.verdict import LockQuestion, OpenQuestion, Question
+
+from .check_code import US, as_written, distribute, issued
+from .endings import Failure, ending_by, ending_of, evidence
+from .errors import AgentError, CloudError, LinkError, PairingRefused, TooLate
+from .issued import IssuedConfigs
+from .lock_client import LockClient, open_client
+from .model import (
+    Action,
+    Ending,
+    InstructionRequest,
+    IssuedInstruction,
+    LockFacts,
+    OperationRequest,
+    Outcome,
+    Step,
+)
+from .policy import DeviceRandom, LockVia, Offline, Policy, SnStart
+from .ports import Clock, Cloud, Ledger, LockMemory, LockRadio
+from .visit import Visit
+
+REPLY_TIMEOUT = 8.0
+"""Seconds for the lock's word about an opening; slow motors answer before they have moved."""
+BOLT_TIMEOUT = 20.0
+"""Seconds for the bolt's report after locking; the slowest known one takes 17."""
+FIRST_PAUSE = 0.1
+"""Seconds before a second connection, doubled with each further one."""
+RECORD_LINGER = 3.0
+"""Seconds the link stays for the record of an opening (safety A6)."""
+MAX_SN_MARK = 2**31
+"""A mark above this starts over at 1; reached after two thousand million sealed frames."""
+WRONG_CODE = 4
+"""The lock's result for another check code: what was issued is out of date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What a job needs of the outside."""
+
+    cloud: Cloud
+    radio: LockRadio
+    ledger: Ledger
+    memory: LockMemory
+    clock: Clock
+    new_iv: Callable[[], bytes]
+
+
+Finish = Callable[[Ending], Awaitable[None]]
+
+
+class UnlockJob:
+    """One operation. ``run`` ends it exactly once, through ``finish``.
+
+    ``still_allowed`` is asked again at the commit point and raises AgentError to stop there
+    (safety F2).
+    """
+
+    def __init__(
+        self,
+        request: OperationRequest,
+        facts: LockFacts,
+        policy: Policy,
+        ports: Ports,
+        finish: Finish,
+        still_allowed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._request = request
+        self._facts = facts
+        self._policy = policy
+        self._ports = ports
+        self._finish = finish
+        self._still_allowed = still_allowed
+        self._configs = IssuedConfigs(facts, policy, ports.cloud, ports.memory, ports.clock)
+        self._scope = anyio.CancelScope()
+        self._ending: Ending | None = None
+        self._steps: dict[str, float] = {}
+        self._offline = False
+        self._sending = False
+        self.committed = False
+        """Whether the last fragment was handed over."""
+
+    # -- from outside
+
+    def cancel(self) -> bool:
+        """Stop, if the commit point has not been passed; returns whether it was stopped."""
+        if not self.committed:
+            self._scope.cancel()
+        return not self.committed
+
+    async def run(self) -> None:
+        """Do it. Returns when the connection was closed, which is after ``finish``."""
+        self._scope.deadline = anyio.current_time() + self._left()
+        try:
+            with self._scope:
+                await self._operate()
+        finally:
+            if self._ending is None:
+                code = "deadline" if self._left() <= 0 else "cancelled"
+                await self._end(Ending(outcome=Outcome.UNREACHED, code=code))
+
+    # -- the steps
+
+    async def _operate(self) -> None:
+        """Visit the lock, again if the link failed before anything was committed."""
+        async with anyio.create_task_group() as meanwhile:
+            if self._needs_config:
+                meanwhile.start_soon(self._configs.fetch)
+            pause = FIRST_PAUSE
+            while (failure := await self._attempt()) is not None:
+                if not self._may_try_again(failure, pause):
+                    await self._end(ending_of(failure))
+                    break
+                await anyio.sleep(pause)
+                pause *= 2
+            meanwhile.cancel_scope.cancel()
+
+    def _may_try_again(self, failure: Failure, pause: float) -> bool:
+        mendable = isinstance(failure, LinkError) and not isinstance(failure, PairingRefused)
+        return mendable and not self._sending and self._left() > pause
+
+    async def _attempt(self) -> Failure | None:
+        """One connection, from connecting to leaving.
+
+        Failures are returned, not raised: a task group would wrap them.
+        """
+        try:
+            sn_start = await self._sn_start()
+            async with self._ports.radio.connect(self._facts) as link:
+                self._mark(Step.CONNECT)
+                central = Central(
+                    self._facts.keys,
+                    new_iv=self._ports.new_iv,
+                    dialect=Dialect(self._policy.major, self._policy.security_v2),
+                    att_payload=usable_att_payload(link.att_payload, self._policy.major),
+                    sn_start=sn_start,
+                )
+                async with open_client(central, link, self._ports.clock) as client:
+                    return await self._visit(client)
+        except (AgentError, LocalProtocolError) as error:
+            return error
+
+    async def _visit(self, client: LockClient) -> Failure | None:
+        name, memory, clock = self._facts.name, self._ports.memory, self._ports.clock
+        visit = Visit(client, lock=name, memory=memory, clock=clock, dps=self._policy.dps)
+        failure: Failure | None = None
+        async with anyio.create_task_group() as duties:
+            try:
+                await client.handshake()
+                self._mark(Step.PAIR)
+                duties.start_soon(visit.answer_times)
+                duties.start_soon(visit.keep_reports)
+                await self._act(client, visit)
+            except (AgentError, InstructionError, LocalProtocolError) as error:
+                failure = error
+            duties.cancel_scope.cancel()
+        return failure
+
+    async def _act(self, client: LockClient, visit: Visit) -> None:
+        if not self._needs_config:
+            await self._lock_by_hand(client, visit)
+            return
+        part = issued(await self._configs.get())
+        self._mark(Step.CONFIG)
+        if part.distribute:
+            await distribute(client, part, self._policy, self._ports.clock.now())
+            await self._configs.distributed()
+            self._mark(Step.CHECK_CODE)
+        try:
+            await self._with_instruction(client, visit, part)
+        except CloudError as error:
+            if not await self._may_open_offline(error):
+                raise
+            self._offline = True
+            await self._sealed_by_us(client, visit, part)
+
+    async def _with_instruction(
+        self, client: LockClient, visit: Visit, part: IssuedInstruction
+    ) -> None:
+        """The cloud's way: reserve a number, have it sealed, check every field, send."""
+        central, policy = client.central, self._policy
+        code = as_written(part, policy.code_source)
+        operation = OpenOperation.OPEN if self._opens else OpenOperation.CLOSE
+        reservation = central.reserve()
+        asked = InstructionRequest(
+            device_id=self._facts.device_id,
+            bluetooth_sn=reservation.sn,
+            device_random=self._device_random(client, part),
+            open=self._opens,
+            major=policy.major,
+        )
+        try:
+            sealed = await self._ports.cloud.open_instruction(asked)
+        except CloudError:
+            central.cancel(reservation)
+            raise
+        self._mark(Step.INSTRUCTION)
+        instruction: Instruction = central.check_instruction(
+            sealed.message.reveal(),
+            Expected(
+                reservation=reservation,
+                dp_id=policy.dps.number(DpName.OPEN_CHECKED),
+                central=US,
+                peripheral=code.peripheral,
+                code=code.new_code,
+                operation=operation,
+            ),
+        )
+        question = self._question(instruction.request)
+
+        def make() -> Outgoing:
+            return central.send_instruction(
+                instruction, next_sn=sealed.next_sn, question=question, air=policy.instruction_air
+            )[0]
+
+        await self._ports.memory.raise_sealed_mark(self._facts.name, reservation.sn)
+        await self._commit_and_wait(client, visit, make, reservation.sn)
+
+    async def _sealed_by_us(
+        self, client: LockClient, visit: Visit, part: IssuedInstruction
+    ) -> None:
+        """Without the cloud: the issued code in a frame of our own, under the session key."""
+        policy, unix = self._policy, int(self._ports.clock.unix())
+        code = as_written(part, policy.code_source)
+        request = OpenRequest(
+            central=US,
+            peripheral=code.peripheral,
+            code=code.new_code,
+            operation=OpenOperation.OPEN,
+            timestamp=await self._ports.memory.next_timestamp(self._facts.name, unix),
+            method=0,
+            info=bytes((policy.member,)),
+        )
+        datapoint = Datapoint.raw(policy.dps.number(DpName.OPEN_CHECKED), request.to_bytes())
+        await self._write_own(client, visit, datapoint, self._question(request))
+
+    async def _lock_by_hand(self, client: LockClient, visit: Visit) -> None:
+        datapoint = Datapoint.boolean(self._policy.dps.number(DpName.MANUAL_LOCK), value=True)
+        await self._write_own(client, visit, datapoint, LockQuestion(self._bolt_dp))
+
+    async def _write_own(
+        self, client: LockClient, visit: Visit, datapoint: Datapoint, question: Question
+    ) -> None:
+        central, now = client.central, self._ports.clock.now()
+
+        def make() -> Outgoing:
+            return central.write_datapoint(datapoint, now, question=question)
+
+        await self._commit_and_wait(client, visit, make, central.last_sn + 1)
+
+    # -- the write, and the lock's word about it
+
+    async def _commit_and_wait(
+        self, client: LockClient, visit: Visit, make: Callable[[], Outgoing], sn: int
+    ) -> None:
+        """``sending`` on disk, the deadline checked, the fragments out, the answer awaited."""
+        client.check_up()  # a link that is gone by now can still be made anew
+        self._sending = True
+        await self._ports.ledger.sending(self._request.operation_id, sn=sn)
+        self._mark(Step.COMMIT)
+        self._check_deadline()  # an fsync on an SD card can stall for seconds (A1)
+        visit.forget_kept()
+        with anyio.CancelScope() as shielded:
+
+            def before_last() -> None:
+                client.check_up()
+                self._check_deadline()
+                self._still_allowed()
+                self.committed = True
+                self._scope.deadline = math.inf
+                shielded.shield = True
+
+            try:
+                await client.send(make, before_last)
+            except LinkError:
+                if not self.committed:
+                    raise
+                # It may have left all the same; only the lock can tell.
+            late = self._left() < 0
+            self._mark(Step.WRITE)
+            ending = await self._judged(client)
+            self._mark(Step.ACK)
+            await self._end(replace(ending, late=late, evidence=evidence(client)))
+            if ending.result == WRONG_CODE:
+                await self._configs.refresh()
+            await visit.one_kept(RECORD_LINGER)
+
+    async def _judged(self, client: LockClient) -> Ending:
+        wait = REPLY_TIMEOUT if self._opens else BOLT_TIMEOUT
+        try:
+            judged = await client.wait(ev.Judged, self._ports.clock.now() + wait)
+        except LinkError as error:
+            return Ending(outcome=Outcome.UNCONFIRMED, code=error.code)
+        return ending_by(judged.verdict)
+
+    def _check_deadline(self) -> None:
+        if self._left() <= 0:
+            raise TooLate("the deadline passed before the command was written")
+
+    # -- choices
+
+    @property
+    def _opens(self) -> bool:
+        return self._request.action is Action.UNLOCK
+
+    @property
+    def _needs_config(self) -> bool:
+        return self._opens or self._policy.lock_via is LockVia.DP71
+
+    @property
+    def _bolt_dp(self) -> int | None:
+        dps = self._policy.dps
+        return dps.number(DpName.BOLT) if DpName.BOLT in dps else None
+
+    def _question(self, request: OpenRequest) -> Question:
+        if request.operation != OpenOperation.OPEN:
+            return LockQuestion(self._bolt_dp)
+        dps = self._policy.dps
+        record = dps.number(DpName.OPEN_RECORD) if DpName.OPEN_RECORD in dps else None
+        return OpenQuestion(request, dps.number(DpName.OPEN_CHECKED), record)
+
+    def _device_random(self, client: LockClient, part: IssuedInstruction) -> str:
+        info = client.central.info
+        if self._policy.device_random is DeviceRandom.CONNECTION_SRAND and info is not None:
+            return info.srand.reveal().hex()
+        return part.ins.reveal().hex() if part.ins is not None else ""
+
+    async def _sn_start(self) -> int:
+        if self._policy.sn_start is SnStart.ONE:
+            return 1
+        mark = await self._ports.memory.sealed_mark(self._facts.name)
+        return 1 if mark >= MAX_SN_MARK else mark + 1
+
+    async def _may_open_offline(self, error: CloudError) -> bool:
+        """Only where no answer could be had, never for guests, never on an old *yes* (F3)."""
+        if (
+            self._policy.offline is not Offline.CACHED
+            or not error.allows_offline
+            or self._request.principal.guest
+            or not self._opens
+        ):
+            return False
+        return self._configs.age() <= self._policy.offline_max_age
+
+    # -- the ending
+
+    async def _end(self, ending: Ending) -> None:
+        """Store and tell how it ended; the first ending counts."""
+        if self._ending is not None:
+            return
+        self._ending = replace(ending, steps=dict(self._steps), offline=self._offline)
+        with anyio.CancelScope(shield=True):
+            await self._finish(self._ending)
+
+    def _left(self) -> float:
+        return self._request.deadline - self._ports.clock.now()
+
+    def _mark(self, step: Step) -> None:
+        self._steps[step] = self._ports.clock.now() - self._request.received_at

@@ -1,0 +1,522 @@
+"""The configuration file: what is read, and exactly what is said about what cannot be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bleagent.cloud.settings import CloudSettings, Signer, Transport
+from bleagent.config import load_config
+from bleagent.config_secrets import cloud_settings, load_secrets, load_vault_key
+from bleagent.errors import ConfigError, SecretError
+from bleagent.policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SnStart
+from protocol import DpName, InstructionAir, Secret
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "systemd" / "config.example.toml"
+
+HTTP = '[http]\ntoken = { credential = "http-token" }\n'
+CLOUD = (
+    '[cloud]\nbase_url = "https://cloud.example/faas"\nclient_id = "client"\n'
+    'secret = { credential = "cloud-secret" }\n'
+)
+LOCK = (
+    '[[locks]]\nname = "front-door"\ndevice_id = "vdevo16036791579"\nuuid = "0123456789abcdef"\n'
+    'local_key = { credential = "local-key" }\n'
+)
+WHOLE = HTTP + CLOUD + LOCK
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "bleagent.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaint(folder: Path, text: str) -> str:
+    """What is said about a file, without its name."""
+    path = written(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return "\n".join(line.removeprefix(f"{path}: ") for line in lines)
+
+
+def test_the_example_is_read() -> None:
+    config = load_config(EXAMPLE)
+    assert [lock.name for lock in config.locks] == ["front-door"]
+    assert config.locks[0].strategies.offline is Offline.CACHED
+
+
+def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
+    """Every commented setting that can stand there says what holds without it."""
+    example = EXAMPLE.read_text(encoding="utf-8")
+    optional = (
+        "# address",
+        "# sec_key",
+        "# auth_key",
+        "# protocol",
+        "# key",
+        "# action_url",
+        "# uid",
+        "# wx_app_id",
+    )
+    lines = [
+        line if line.startswith(optional) else re.sub(r"^# (?=[a-z_]+ = )", "", line)
+        for line in example.splitlines()
+    ]
+    assert sum(a != b for a, b in zip(lines, example.splitlines(), strict=True)) >= 16
+    spelled_out = load_config(written(tmp_path, "\n".join(lines)))
+    default = load_config(EXAMPLE)
+    assert spelled_out.model_dump(exclude={"locks"}) == default.model_dump(exclude={"locks"})
+    assert spelled_out.locks[0].dpmap() == default.locks[0].dpmap()
+    assert spelled_out.locks[0].generation == default.locks[0].generation
+
+
+def test_the_defaults_are_those_of_the_rules(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, WHOLE))
+    strategies = config.lock("front-door").strategies  # type: ignore[union-attr]
+    assert strategies.model_dump() == {
+        "device_random": DeviceRandom.ISSUED_CODE,
+        "code_source": CodeSource.WAKE_UP_INS,
+        "sn_start": SnStart.STORED,
+        "instruction_air": InstructionAir.AS_SEALED,
+        "lock_via": LockVia.DP46,
+        "offline": Offline.NEVER,
+        "offline_max_age": 86400.0,
+    }
+    assert (config.http.host, config.http.port) == ("127.0.0.1", 8580)
+    assert (config.cloud.transport, config.cloud.signer) == (Transport.ACTION, Signer.FAAS)
+    assert config.state_dir == Path("/var/lib/bleagent")
+    assert config.lock("back-door") is None
+
+
+def test_a_lock_overrides_some_strategies_and_inherits_the_others(tmp_path: Path) -> None:
+    shared = '[strategies]\nsn_start = "one"\noffline = "cached"\noffline_max_age = 60\n'
+    own = '[locks.strategies]\noffline = "never"\nlock_via = "dp71"\n'
+    second = LOCK.replace("front", "back").replace("vdevo1", "vdevo2").replace("0123", "9123")
+    config = load_config(written(tmp_path, HTTP + CLOUD + shared + LOCK + own + second))
+    front, back = (lock.strategies for lock in config.locks)
+    assert (front.sn_start, front.offline, front.lock_via) == (
+        SnStart.ONE,
+        Offline.NEVER,
+        LockVia.DP71,
+    )
+    assert (back.offline, back.offline_max_age, back.lock_via) == (
+        Offline.CACHED,
+        60.0,
+        LockVia.DP46,
+    )
+
+
+def test_a_lock_is_operated_as_the_file_says(tmp_path: Path) -> None:
+    plain = load_config(written(tmp_path, WHOLE)).locks[0]
+    assert plain.policy() == Policy()
+    text = (
+        LOCK + 'protocol = "4.2"\nsecurity_v2 = true\nmember = 9\n'
+        'sec_key = { credential = "sec-key" }\ndps = { open_checked = 101 }\n'
+        'strategies = { sn_start = "one", offline = "cached", offline_max_age = 60 }\n'
+    )
+    odd = load_config(written(tmp_path, HTTP + CLOUD + text)).locks[0]
+    assert odd.policy() == Policy(
+        sn_start=SnStart.ONE,
+        offline=Offline.CACHED,
+        offline_max_age=60.0,
+        major=4,
+        security_v2=True,
+        member=9,
+        dps=Policy().dps.override({"open_checked": 101}),
+    )
+
+
+def test_the_cloud_client_is_set_as_the_file_says(tmp_path: Path) -> None:
+    more = 'uid = "user"\naction_url = "http://127.0.0.1:9/a"\nwx_app_id = "' + "0f" * 16 + '"\n'
+    config = load_config(written(tmp_path, HTTP + CLOUD + more + LOCK))
+    assert cloud_settings(config, Secret("s")) == CloudSettings(
+        base_url="https://cloud.example/faas",
+        client_id="client",
+        secret=Secret("s"),
+        action_url="http://127.0.0.1:9/a",
+        uid="user",
+        wx_app_id="0f" * 16,
+    )
+
+
+def test_a_lock_can_move_datapoints(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, WHOLE + "[locks.dps]\nopen_checked = 101\n"))
+    assert config.locks[0].dpmap().number(DpName.OPEN_CHECKED) == 101
+
+
+SOURCE = '{ credential = "NAME" } or { file = "PATH" }'
+LITERAL = (
+    " (a secret does not stand in this file: put it into a systemd credential or a file of mode "
+    "0600, and change it if others could read it here)"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "[http]",
+            "port = 1\n[http]",
+            (
+                "port: found an unknown key, expected one of state_dir, "
+                "http, cloud, vault, strategies, locks"
+            ),
+        ),
+        (
+            "[http]",
+            '[http]\ntokn = "canary"',
+            ("http.tokn: found an unknown key, expected one of host, port, token"),
+        ),
+        (
+            "[http]",
+            '[http]\nport = "8580"',
+            ('http.port: found "8580", expected a port from 0 (any free one) to 65535'),
+        ),
+        (
+            "[http]",
+            "[http]\nport = 65536",
+            ("http.port: found 65536, expected a port from 0 (any free one) to 65535"),
+        ),
+        (
+            "[http]",
+            "[http]\nport = true",
+            ("http.port: found true, expected a port from 0 (any free one) to 65535"),
+        ),
+        (
+            "[http]",
+            '[http]\nhost = "0.0.0.0"',
+            ('http.host: found "0.0.0.0", expected a loopback address such as 127.0.0.1'),
+        ),
+        (HTTP, "", "http: found nothing, expected a section [http]"),
+        (HTTP, 'http = "x"\n', 'http: found "x", expected a section [http]'),
+        (HTTP, "[http]\n", f"http.token: found nothing, expected {SOURCE}"),
+        (
+            '{ credential = "http-token" }',
+            '"canary"',
+            f"http.token: found text, expected {SOURCE}{LITERAL}",
+        ),
+        (
+            '{ credential = "http-token" }',
+            "12345",
+            f"http.token: found a value, expected {SOURCE}{LITERAL}",
+        ),
+        (
+            '{ credential = "http-token" }',
+            '["canary"]',
+            f"http.token: found an array of 1, expected {SOURCE}{LITERAL}",
+        ),
+        (
+            '"http-token"',
+            '"canary secret!"',
+            (
+                "http.token.credential: found text, expected the name "
+                "of a systemd credential (letters, digits, and . _ -)"
+            ),
+        ),
+        (
+            '"http-token"',
+            '"../canary"',
+            (
+                "http.token.credential: found text, expected the name "
+                "of a systemd credential (letters, digits, and . _ -)"
+            ),
+        ),
+        (
+            'credential = "http-token"',
+            'file = "canary"',
+            ("http.token.file: found text, expected the absolute path of a file"),
+        ),
+        (
+            'credential = "http-token"',
+            'value = "canary"',
+            ("http.token.value: found an unknown key, expected one of credential, file"),
+        ),
+        (
+            'credential = "http-token"',
+            "",
+            ("http.token: found neither, expected either credential or file"),
+        ),
+        (
+            '"http-token"',
+            '"http-token", file = "/x"',
+            ("http.token: found both, expected either credential or file"),
+        ),
+        (
+            "https://cloud",
+            "http://cloud",
+            (
+                'cloud.base_url: found "http://cloud.example/faas", '
+                "expected an https:// address (http:// on loopback only) without query or user"
+            ),
+        ),
+        (
+            "https://cloud",
+            "https://user:canary@cloud",
+            (
+                'cloud.base_url: found "https://***@cloud.example/faas", '
+                "expected an https:// address (http:// on loopback only) without query or user"
+            ),
+        ),
+        (
+            "[[locks]]",
+            "[[locks]]\nsecurity_v2 = true",
+            "locks[0]: found security_v2 without sec_key, expected both",
+        ),
+        (
+            "https://cloud",
+            "ftp://cloud",
+            (
+                'cloud.base_url: found "ftp://cloud.example/faas", '
+                "expected an https:// address (http:// on loopback only) without query or user"
+            ),
+        ),
+        (
+            "[cloud]",
+            '[cloud]\nsigner = "md5"',
+            ('cloud.signer: found "md5", expected none, faas or openapi'),
+        ),
+        (
+            "[cloud]",
+            '[cloud]\ntransport = "openapi"',
+            (
+                "cloud: found transport openapi with signer "
+                'faas, expected signer = "openapi" with it'
+            ),
+        ),
+        (
+            'client_id = "client"\n',
+            "",
+            ("cloud: found signer faas without client_id, expected both client_id and secret"),
+        ),
+        (
+            'secret = { credential = "cloud-secret" }',
+            'secret = "canary"',
+            f"cloud.secret: found text, expected {SOURCE}{LITERAL}",
+        ),
+        (
+            "front-door",
+            "Front Door",
+            ('locks[0].name: found "Front Door", expected 1 to 32 of a-z, 0-9 and -'),
+        ),
+        (
+            "0123456789abcdef",
+            "0123",
+            ('locks[0].uuid: found "0123", expected 16 or 20 letters and digits'),
+        ),
+        (
+            "[[locks]]",
+            '[[locks]]\naddress = "dc-23"',
+            ('locks[0].address: found "dc-23", expected an address such as AA:BB:CC:DD:EE:FF'),
+        ),
+        (
+            "[[locks]]",
+            '[[locks]]\nprotocol = "v3"',
+            ('locks[0].protocol: found "v3", expected a protocol version such as 3.3'),
+        ),
+        (
+            'local_key = { credential = "local-key" }',
+            'local_key = "canary"',
+            f"locks[0].local_key: found text, expected {SOURCE}{LITERAL}",
+        ),
+        (
+            'local_key = { credential = "local-key" }',
+            "",
+            f"locks[0].local_key: found nothing, expected {SOURCE}",
+        ),
+        (
+            "[[locks]]",
+            '[[locks]]\nsec_key = "canary"',
+            f"locks[0].sec_key: found text, expected {SOURCE}{LITERAL}",
+        ),
+        (
+            "[[locks]]",
+            "[[locks]]\ndps = { open_chekked = 71 }",
+            (
+                "locks[0]: found in dps: "
+                "'open_chekked' is not the name of a datapoint, expected names and free numbers of "
+                "datapoints"
+            ),
+        ),
+        (
+            "[[locks]]",
+            "[[locks]]\ndps = { open_checked = 300 }",
+            (
+                "locks[0]: found in dps: "
+                "open_checked: 300 is not a datapoint number (1-255), expected names and free "
+                "numbers of datapoints"
+            ),
+        ),
+        (
+            "[[locks]]",
+            '[[locks]]\ndps = { open_checked = "71" }',
+            (
+                "locks[0].dps.open_checked: "
+                'found "71", expected names of datapoints and numbers from 1 to 255'
+            ),
+        ),
+        (
+            "[[locks]]",
+            '[[locks]]\nstrategies = { offline = "always" }',
+            'locks[0].strategies.offline: found "always", expected never or cached',
+        ),
+        (
+            "[[locks]]",
+            "[[locks]]\nstrategies = { offline_max_age = 0 }",
+            "locks[0].strategies.offline_max_age: found 0, expected seconds, more than 0",
+        ),
+        (
+            "[[locks]]",
+            "[[locks]]\nstrategies = { offline_max_age = inf }",
+            "locks[0].strategies.offline_max_age: found Infinity, expected seconds, more than 0",
+        ),
+        (
+            "[[locks]]",
+            '[strategies]\nlock_via = "dp1"\n[[locks]]',
+            'strategies.lock_via: found "dp1", expected dp46 or dp71',
+        ),
+        (
+            "[[locks]]",
+            '[strategies]\nofline = "cached"\n[[locks]]',
+            (
+                "strategies.ofline: found an "
+                "unknown key, expected one of device_random, code_source, sn_start, "
+                "instruction_air, lock_via, offline, offline_max_age"
+            ),
+        ),
+        (
+            "[[locks]]",
+            "[locks]",
+            ("locks: found a table, expected a section [[locks]] for each lock"),
+        ),
+        (LOCK, "", "locks: found nothing, expected a section [[locks]] for each lock"),
+        (
+            WHOLE,
+            "locks = []\n" + HTTP + CLOUD,
+            ("locks: found an array of 0, expected a section [[locks]] for each lock"),
+        ),
+        (
+            LOCK,
+            LOCK + LOCK.replace("vdevo1", "vdevo2").replace("0123", "9123"),
+            ('the file: found two locks with name "front-door", expected different ones'),
+        ),
+        (
+            LOCK,
+            LOCK + LOCK.replace("front", "back").replace("0123", "9123"),
+            (
+                "the file: found "
+                'two locks with device_id "vdevo16036791579", expected different ones'
+            ),
+        ),
+        (
+            "[http]",
+            'state_dir = "state"\n[http]',
+            ('state_dir: found "state", expected the absolute path of a directory'),
+        ),
+        (
+            "[http]",
+            "state_dir = 2026-11-22\n[http]",
+            ('state_dir: found "2026-11-22", expected the absolute path of a directory'),
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_exactly_and_no_secret_is_shown(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in WHOLE
+    found = complaint(tmp_path, WHOLE.replace(old, new, 1))
+    assert found == said
+    assert "canary" not in found
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    text = WHOLE.replace("[http]", "[http]\nport = -1").replace("front-door", "F")
+    assert [line.split(":")[0] for line in complaint(tmp_path, text).splitlines()] == [
+        "http.port",
+        "locks[0].name",
+    ]
+
+
+def test_an_error_has_no_chain_that_could_show_a_secret(tmp_path: Path) -> None:
+    path = written(tmp_path, WHOLE.replace('{ credential = "local-key" }', '"canary"'))
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_what_is_no_toml_is_said_with_its_line(tmp_path: Path) -> None:
+    assert complaint(tmp_path, "[http]\nport =\n").startswith("not TOML: Invalid value (at line 2")
+    path = tmp_path / "latin.toml"
+    path.write_bytes(b"# T\xfcr\n")
+    with pytest.raises(ConfigError, match="not UTF-8, expected TOML"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_config(tmp_path / "gone.toml")
+
+
+# -- secrets
+
+
+def credentials(folder: Path, **changes: bytes) -> Path:
+    values = {
+        "http-token": b"bearer\n",
+        "cloud-secret": b"4OHBOnWOqaEC1mWXOpVL3yV50s0qGSRC",
+        "local-key": b"0123456789abcdef\n",
+    } | {name.replace("_", "-"): value for name, value in changes.items()}
+    place = folder / "credentials"
+    place.mkdir()
+    for name, value in values.items():
+        (place / name).write_bytes(value)
+        (place / name).chmod(0o400)
+    return place
+
+
+def test_secrets_are_read_from_credentials_and_files(tmp_path: Path) -> None:
+    key = tmp_path / "sec.key"
+    key.write_bytes(b"fedcba9876543210")
+    key.chmod(0o600)
+    config = load_config(written(tmp_path, f'{WHOLE}sec_key = {{ file = "{key}" }}\n'))
+    secrets = load_secrets(config, credentials(tmp_path))
+    assert secrets.http_token == Secret("bearer")
+    assert secrets.cloud_secret == Secret("4OHBOnWOqaEC1mWXOpVL3yV50s0qGSRC")
+    facts = secrets.locks["front-door"]
+    assert facts.keys.local_key == Secret("0123456789abcdef")
+    assert facts.keys.sec_key == Secret("fedcba9876543210")
+    assert (facts.keys.uuid, facts.keys.virtual_id) == ("0123456789abcdef", "vdevo16036791579")
+    assert "0123456789abcdef" not in repr(secrets)
+
+
+def test_a_key_of_another_length_is_refused_by_name_and_not_shown(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, WHOLE))
+    with pytest.raises(SecretError) as caught:
+        load_secrets(config, credentials(tmp_path, local_key=b"canary"))
+    assert str(caught.value) == (
+        "credential local-key: found 6 characters, expected the 16 of the local_key of front-door"
+    )
+
+
+def test_the_vault_key_is_made_on_first_use_unless_that_is_forbidden(tmp_path: Path) -> None:
+    place = f'state_dir = "{tmp_path}"\n'
+    forbidden = load_config(written(tmp_path, place + WHOLE + "[vault]\ncreate = false\n"))
+    with pytest.raises(SecretError, match=r"vault\.key cannot be read"):
+        load_vault_key(forbidden, None)
+    config = load_config(written(tmp_path, place + WHOLE))
+    made = load_vault_key(config, None)
+    assert len(made) == 32
+    assert load_vault_key(config, None) == load_vault_key(forbidden, None) == made
+
+
+def test_the_vault_key_can_be_a_credential_of_the_right_length(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, WHOLE + '[vault]\nkey = { credential = "vault-key" }\n'))
+    place = credentials(tmp_path, vault_key=b"k" * 32)
+    assert load_vault_key(config, place) == Secret(b"k" * 32)
+    (place / "vault-key").chmod(0o600)
+    (place / "vault-key").write_bytes(b"k" * 31)
+    with pytest.raises(SecretError, match="credential vault-key has 31 bytes, not 32"):
+        load_vault_key(config, place)
