@@ -16,12 +16,15 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv test lint format bench fuzz lock clean
+.PHONY: help venv demo test lint format bench fuzz lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(INSTALLED)  ## .venv with the project, its dependencies as locked, and the tools
+
+demo: $(INSTALLED)  ## the main job on a virtual lock and a virtual cloud
+	$(BIN)/bleagent demo $(DEMO_ARGS)
 
 test: lint  ## everything that must hold: style, types, tests
 	$(BIN)/python -m pytest

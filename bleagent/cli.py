@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import anyio
 import typer
 
 from bleagent import __version__
@@ -128,6 +129,61 @@ def decode(
     if check and not differences:
         _tell(f"{len(seen)} as recorded")
     _leave(seen, failed=bool(differences))
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration, TOML.")],
+    port_file: Annotated[
+        Path | None, typer.Option("--port-file", help="Write the port there when ready.")
+    ] = None,
+    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning.")] = "info",
+) -> None:
+    """Run the daemon.
+
+    Exit status: 0 stopped by a signal, 2 it cannot start.
+    """
+    from bleagent import app as daemon  # noqa: PLC0415 - what only the daemon needs
+    from bleagent import logs  # noqa: PLC0415
+    from bleagent.errors import AgentError  # noqa: PLC0415
+
+    logs.set_up(log_level)
+
+    def ready(port: int) -> None:
+        if port_file is not None:
+            port_file.write_text(str(port))
+
+    async def main() -> None:
+        await daemon.run(config, on_ready=ready)
+
+    try:
+        anyio.run(main)
+    except AgentError as error:
+        print(f"bleagent run: {error}\n{error.advice}", file=sys.stderr)
+        raise typer.Exit(UNUSABLE) from None
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running, to try it.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show the frames.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Last line: the claims as JSON.")] = False,
+) -> None:
+    """Show the main job: an HTTP request opens a virtual door, truthfully and once.
+
+    Starts a virtual lock, a virtual cloud and the real daemon on loopback, and checks its own
+    claims against the lock's log. Exit status: 0 every claim was true, 1 one was not.
+    """
+    from bleagent import demo as showing  # noqa: PLC0415 - the simulator, only here
+
+    async def main() -> bool:
+        return await showing.show(keep=keep, verbose=verbose, as_json=as_json)
+
+    try:
+        ok = anyio.run(main)
+    except KeyboardInterrupt:
+        raise typer.Exit(0 if keep else UNREADABLE) from None
+    raise typer.Exit(0 if ok else UNREADABLE)
 
 
 def _decode_packets(

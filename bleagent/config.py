@@ -151,6 +151,16 @@ class CloudConfig(Section):
         return self
 
 
+class RadioConfig(Section):
+    """Where locks are reached. Bluetooth itself comes with a later version."""
+
+    socket: str | None = Field(
+        default=None,
+        pattern=r"^127\.0\.0\.1:[0-9]{1,5}$",
+        description="127.0.0.1:PORT of a virtual lock (bleagent simulate lock)",
+    )
+
+
 class VaultConfig(Section):
     """The key that seals secrets in the state directory; by default a file made there."""
 
@@ -253,6 +263,7 @@ class Config(Section):
     )
     http: HttpConfig = Field(description="a section [http]")
     cloud: CloudConfig = Field(description="a section [cloud]")
+    radio: RadioConfig = Field(default_factory=RadioConfig, description="a section [radio]")
     vault: VaultConfig = Field(default_factory=VaultConfig, description="a section [vault]")
     strategies: Strategies = Field(default_factory=Strategies, description="a section [strategies]")
     locks: Annotated[tuple[LockConfig, ...], AfterValidator(_not_empty)] = Field(

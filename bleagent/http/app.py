@@ -62,28 +62,37 @@ class HttpParts:
     """Part and what is wrong with it; empty when ready."""
 
 
+def principal(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
+    """Who calls: the holder of the token, compared in constant time.
+
+    Raises:
+        Unauthorized: no token, or another one.
+    """
+    scheme, _, given = (authorization or "").partition(" ")
+    digest = sha256(given.strip().encode()).digest()
+    if scheme.lower() != "bearer" or not hmac.compare_digest(
+        digest, request.app.state.token_digest
+    ):
+        raise Unauthorized("no valid token")
+    return Principal(id="token")
+
+
+Caller = Annotated[Principal, Depends(principal)]
+
+
 def create_app(parts: HttpParts) -> FastAPI:
     """The application; documentation pages come with a later form of it."""
     app = FastAPI(title="bleagent", docs_url=None, redoc_url=None, openapi_url=None)
-    token_digest = sha256(parts.token.reveal()).digest()
-
-    def principal(authorization: Annotated[str | None, Header()] = None) -> Principal:
-        scheme, _, given = (authorization or "").partition(" ")
-        digest = sha256(given.strip().encode()).digest()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(digest, token_digest):
-            raise Unauthorized("no valid token")
-        return Principal(id="token")
-
-    who = Annotated[Principal, Depends(principal)]
+    app.state.token_digest = sha256(parts.token.reveal()).digest()
     _add_errors(app)
-    _add_reads(app, parts, who)
+    _add_reads(app, parts)
 
     @app.post("/v1/locks/{lock}/{action}")
     async def operate(
         lock: str,
         action: Action,
         request: Request,
-        caller: who,
+        caller: Caller,
         idempotency_key: Annotated[str | None, Header()] = None,
     ) -> Response:
         received_at = parts.clock.now()
@@ -116,9 +125,9 @@ def create_app(parts: HttpParts) -> FastAPI:
     return app
 
 
-def _add_reads(app: FastAPI, parts: HttpParts, who: Any) -> None:
+def _add_reads(app: FastAPI, parts: HttpParts) -> None:
     @app.get("/v1/operations/{operation_id}")
-    async def operation(operation_id: str, _caller: who) -> Response:
+    async def operation(operation_id: str, _caller: Caller) -> Response:
         record = await parts.ledger.operation(operation_id)
         if record is None:
             return problem(
@@ -127,7 +136,7 @@ def _add_reads(app: FastAPI, parts: HttpParts, who: Any) -> None:
         return JSONResponse(operation_view(record), headers={"Cache-Control": "no-store"})
 
     @app.get("/v1/locks")
-    async def locks(_caller: who) -> dict[str, Any]:
+    async def locks(_caller: Caller) -> dict[str, Any]:
         return {"locks": [_lock_view(parts, name) for name in parts.doors.names]}
 
     @app.get("/livez")

@@ -1,0 +1,179 @@
+"""The composition root: builds the parts, wires them, runs them until told to stop."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import socket
+
+import anyio
+import structlog
+import uvicorn
+
+from .adapters.httpx_transport import HttpxTransport
+from .adapters.socket_radio import SocketRadio
+from .adapters.sqlite_store import SqliteStore, StateDirectory
+from .clock import SystemClock
+from .cloud.client import CloudClient
+from .config import Config, load_config
+from .config_secrets import Secrets, cloud_settings, load_secrets, load_vault_key
+from .doors import Door, Doors
+from .errors import AgentError, CloudError, RadioUnavailable
+from .http.app import HttpParts, create_app
+from .model import OperationRecord
+from .ports import LockRadio
+from .unlock import Ports
+from .vault import Vault
+
+log = structlog.get_logger()
+
+TRUST_INTERVAL = 600.0
+"""Seconds between looks at the cloud's clock."""
+TRUST_RETRY = 5.0
+"""Seconds before the next look while the clock is not trusted."""
+STOP_GRACE = 30.0
+"""Seconds for running operations when told to stop."""
+
+
+async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -> None:
+    """Run the daemon with a configuration file; ``on_ready`` is told the port.
+
+    Raises:
+        AgentError: it cannot start; says what is wrong and what to do.
+    """
+    config = load_config(path)
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    credentials = Path(given) if given else None
+    found = load_secrets(config, credentials)
+    radio = _radio(config)
+    with StateDirectory(config.state_dir) as directory:
+        vault = Vault({1: load_vault_key(config, credentials)}, new_nonce=_nonce)
+        with SqliteStore(directory, vault) as store:
+            for damage in store.damage:
+                log.error("store.damaged", detail=str(damage), advice=damage.advice)
+            await _serve(config, found, radio, store, on_ready)
+
+
+async def _serve(
+    config: Config,
+    found: Secrets,
+    radio: LockRadio,
+    store: SqliteStore,
+    on_ready: Callable[[int], None],
+) -> None:
+    clock = SystemClock(highest_trusted=await store.highest_trusted())
+    for record in await store.ledger.recover(unix=clock.unix()):
+        _tell(record, event="operation.recovered")
+    async with HttpxTransport() as transport, anyio.create_task_group() as tasks:
+        cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
+        ports = Ports(
+            cloud=cloud, radio=radio, ledger=store.ledger, memory=store.memory, clock=clock,
+            new_iv=lambda: secrets.token_bytes(16),
+        )  # fmt: skip
+        doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
+        parts = HttpParts(
+            doors=Doors(doors, ports, tasks, told=_tell),
+            ledger=store.ledger,
+            clock=clock,
+            token=found.http_token,
+            new_id=lambda: secrets.token_hex(12),
+            readiness=lambda: {"store": "damaged"} if store.damaged else {},
+        )
+        tasks.start_soon(_keep_time, config, cloud, clock, store)
+        await _listen(config, parts, on_ready)
+        tasks.cancel_scope.cancel()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves signals to us and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None: uvicorn would raise them once more after it has stopped."""
+        yield
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Listen, and tell the port."""
+        await super().startup(sockets)
+        if self.started and self.servers:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            log.info("agent.ready", port=port)
+            self._on_ready(port)
+
+
+async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], None]) -> None:
+    settings = uvicorn.Config(
+        create_app(parts),
+        host=config.http.host,
+        port=config.http.port,
+        http="h11",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=int(STOP_GRACE),
+    )
+    server = _Server(settings, on_ready)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_on_signal, server)
+        await server.serve()
+        tasks.cancel_scope.cancel()
+
+
+async def _stop_on_signal(server: uvicorn.Server) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for received in signals:
+            log.info("agent.stopping", signal=received.name)
+            server.should_exit = True
+
+
+async def _keep_time(
+    config: Config, cloud: CloudClient, clock: SystemClock, store: SqliteStore
+) -> None:
+    """Ask the cloud for the time until the clock is trusted, then now and then."""
+    verified = config.cloud.base_url.startswith("https://") or _is_loopback(config.cloud.base_url)
+    while True:
+        try:
+            clock.trust(await cloud.unix_time(), verified=verified)
+            await store.raise_highest_trusted(clock.highest_trusted)
+        except AgentError as error:
+            event = "cloud.unreachable" if isinstance(error, CloudError) else "time.not_kept"
+            log.warning(event, code=error.code)
+        await anyio.sleep(TRUST_INTERVAL if clock.trusted else TRUST_RETRY)
+
+
+def _is_loopback(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "http://localhost:"))
+
+
+def _radio(config: Config) -> LockRadio:
+    if config.radio.socket is None:
+        raise RadioUnavailable(
+            "no radio is configured: this version reaches virtual locks only ([radio] socket)"
+        )
+    host, _, port = config.radio.socket.partition(":")
+    return SocketRadio(host, int(port))
+
+
+def _tell(record: OperationRecord, event: str = "operation.finished") -> None:
+    ending = record.ending
+    if ending is None:
+        return
+    log.info(
+        event, operation=record.id, lock=record.lock, action=record.action,
+        principal=record.principal, outcome=ending.outcome, code=ending.code, by=ending.by,
+        result=ending.result, offline=ending.offline, late=ending.late,
+        steps={step: round(seconds, 4) for step, seconds in ending.steps.items()},
+    )  # fmt: skip
+
+
+def _nonce() -> bytes:
+    return secrets.token_bytes(12)

@@ -1,0 +1,169 @@
+"""What the stories of an operation need besides the world: taps on the link, odd clocks, stores."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+
+from bleagent.doors import Door, Doors
+from bleagent.model import Ending, LockFacts, OperationRecord
+from bleagent.ports import LockRadio
+from bleagent.simulator.fakes import LoopClock, MemoryLedger
+from bleagent.simulator.log import LinkChanged, Received
+from bleagent.simulator.radio import VirtualLink
+from bleagent.unlock import UnlockJob
+from protocol.fragment import Joiner
+from tests.agent.matrix import Calm
+from tests.agent.world import DOOR, World
+
+CALM = Calm("v3.0")
+FIRST = CALM.instruction
+"""The write with the first fragment of the instruction, counted from 0."""
+LAST = CALM.writes - 1
+"""The write with its last fragment: the commit point. What follows is asserted by Calm."""
+
+
+def ending(record: OperationRecord) -> Ending:
+    """How it ended; it must have."""
+    assert record.ending is not None
+    return record.ending
+
+
+def told(record: OperationRecord) -> tuple[str, str]:
+    """Outcome and code."""
+    return ending(record).outcome.value, ending(record).code
+
+
+class JumpingClock(LoopClock):
+    """``now`` jumps without a timer of the loop noticing: the machine was suspended."""
+
+    jumped = 0.0
+
+    def now(self) -> float:
+        """The loop's seconds, and those that it slept through."""
+        return super().now() + self.jumped
+
+
+class DurableLedger(MemoryLedger):
+    """``sending`` takes as long as the disk takes: no cancellation shortens an fsync."""
+
+    async def sending(self, operation_id: str, *, sn: int) -> None:
+        """``intent -> sending``, late."""
+        with anyio.CancelScope(shield=True):
+            await super().sending(operation_id, sn=sn)
+
+
+class TappedLink:
+    """A link with somebody listening: ``before`` is called with the number of each write."""
+
+    def __init__(self, link: VirtualLink, before: Callable[[int], Awaitable[None]]) -> None:
+        self.att_payload = link.att_payload
+        self._link = link
+        self._before = before
+
+    async def write(self, value: bytes) -> None:
+        """One write."""
+        await self._before(len(self._link.written))
+        await self._link.write(value)
+
+    def notifications(self) -> AsyncIterator[bytes]:
+        """As they come."""
+        return self._link.notifications()
+
+
+@dataclass
+class TappedRadio:
+    """The world's radio with a tap on every link."""
+
+    world: World
+    before: Callable[[int], Awaitable[None]]
+
+    @asynccontextmanager
+    async def connect(self, lock: LockFacts) -> AsyncIterator[TappedLink]:
+        """Connect."""
+        async with self.world.radio.connect(lock) as link:
+            yield TappedLink(link, self.before)
+
+
+def rewire(world: World, **ports: Any) -> None:
+    """The same doors with other ports."""
+    doors = world.doors
+    world.doors = Doors(doors._doors, replace(doors._ports, **ports), doors._tasks)
+
+
+def at_write(world: World, position: int, act: Callable[[], None]) -> None:
+    """Let something happen right before one write, in the same step of the loop."""
+
+    async def before(index: int) -> None:
+        if index == position:
+            act()
+
+    radio: LockRadio = TappedRadio(world, before)
+    rewire(world, radio=radio)
+
+
+@dataclass
+class Job:
+    """One job without doors, with a say at its commit point."""
+
+    world: World
+    still_allowed: Callable[[], None] = lambda: None
+    endings: list[Ending] = field(default_factory=list)
+
+    async def run(self, **options: Any) -> Ending:
+        """Run it to its end."""
+        world = self.world
+        door: Door = world.doors.door(DOOR)
+        request = world.request(**options)
+        await world.ledger.begin(request, unix=world.clock.unix())
+
+        async def finish(one: Ending) -> None:
+            self.endings.append(one)
+
+        job = UnlockJob(
+            request, door.facts, door.policy, world.doors._ports, finish, self.still_allowed
+        )
+        await job.run()
+        assert len(self.endings) == 1
+        return self.endings[0]
+
+
+async def happens(world: World, event: Mapping[str, Any]) -> None:
+    """Something happens at the lock, while we are connected."""
+    link = world.radio.links[-1]
+    await link._pass_on(world.lock.local({"local": dict(event)}, world.clock.now()))
+
+
+async def until(condition: Callable[[], Any], *, within: float = 30.0) -> None:
+    """Let virtual time pass until something is so."""
+    with anyio.fail_after(within):
+        while not condition():
+            await anyio.sleep(0.01)
+
+
+def messages(link: VirtualLink) -> list[bytes]:
+    """The whole messages that were written: the first byte is the security flag."""
+    joiner = Joiner()
+    return [whole for value in link.written if (whole := joiner.feed(value)) is not None]
+
+
+def numbers(world: World, connection: int) -> list[int]:
+    """The numbers of the frames that the lock took on one connection."""
+    return [
+        one.sn
+        for one in world.lock.log
+        if isinstance(one, Received) and one.connection == connection and one.sn is not None
+    ]
+
+
+def partings(world: World) -> list[tuple[int, str]]:
+    """Which connection ended and why."""
+    return [
+        (one.connection, one.reason)
+        for one in world.lock.log
+        if isinstance(one, LinkChanged) and not one.up
+    ]
