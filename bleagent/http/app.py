@@ -16,7 +16,7 @@ import anyio
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
@@ -165,6 +165,12 @@ def _add_errors(app: FastAPI) -> None:
         if isinstance(error, Unauthorized):
             return problem(401, error.code, str(error), error.advice)
         return problem_of(error)
+
+    @app.exception_handler(ValidationError)
+    async def unusable(_request: Request, error: ValidationError) -> Response:
+        return _invalid(
+            [str(part["loc"][-1]) if part["loc"] else "body" for part in error.errors()]
+        )
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:

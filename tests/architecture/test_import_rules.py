@@ -83,6 +83,11 @@ RULES: dict[str, Rule] = {
     "bleagent": Rule(never=EDGES | CLI_LIBRARIES | WIRING),
     "bleagent.lock_client": JOB,
     "bleagent.unlock": JOB,
+    "bleagent.doors": JOB,
+    "bleagent.visit": JOB,
+    "bleagent.issued": JOB,
+    "bleagent.check_code": JOB,
+    "bleagent.endings": JOB,
     "bleagent.sync": JOB,
     "bleagent.records": JOB,
     "bleagent.outbox": JOB,
@@ -98,7 +103,14 @@ RULES: dict[str, Rule] = {
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.simulator"},
         may=frozenset({"uvicorn"}),
     ),
-    # `demo` and `simulate` are commands.
+    # `demo` and `simulate` are commands; the demo is a user of the daemon, and of the simulator.
+    "bleagent.demo": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator", "httpx"},
+    ),
+    "bleagent.demo_hand": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator"},
+        may=frozenset({"bleagent.adapters.httpx_transport"}),
+    ),
     "bleagent.cli": Rule(never=EDGES | {"bleagent.adapters"}),
     "bleagent.__main__": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.cli"})

@@ -1,0 +1,122 @@
+"""The real daemon in a process of its own, before a virtual lock and a virtual cloud."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx
+from anyio.abc import Process
+
+from bleagent.clock import SystemClock
+from bleagent.simulator.cloud_actions import CloudLock
+from bleagent.simulator.profiles import profile
+from bleagent.simulator.socket_lock import SocketLock
+from bleagent.simulator.virtual_cloud import VirtualCloud
+from bleagent.simulator.virtual_lock import VirtualLock
+from protocol import LockKeys, Secret
+
+LOCAL_KEY, AUTH_KEY, TOKEN = (
+    "CANARYlocalkey01",
+    "CANARYauthkey" + "x" * 19,
+    "CANARY-token-0123456789",
+)
+CODE = "90817263"
+KEYS = LockKeys(
+    uuid="tuya0123456789ab",
+    virtual_id="canary-device",
+    local_key=Secret(LOCAL_KEY),
+    auth_key=Secret(AUTH_KEY),
+)
+
+
+class Site:
+    """A gateway, its door and its cloud."""
+
+    def __init__(self, folder: Path, *, offline: str = "never") -> None:
+        self.folder = folder
+        self.offline = offline
+        clock = SystemClock()
+        self.lock = VirtualLock(KEYS, profile("v3.0"), now=clock.now())
+        self.lock.preset_check_code(5, CODE.encode())
+        self.door = SocketLock(self.lock, clock, att_payload=20)
+        self.cloud = VirtualCloud()
+        self.cloud.register(CloudLock(device_id=KEYS.virtual_id, keys=KEYS, code=Secret(CODE)))
+        self.log = folder / "daemon.log"
+        self.config = folder / "config.toml"
+
+    @property
+    def opened(self) -> int:
+        """By the lock's own count."""
+        return int(self.lock.dump()["opened"])
+
+    @asynccontextmanager
+    async def up(self) -> AsyncIterator[None]:
+        """Lock and cloud."""
+        async with self.cloud.serve() as base_url, self.door.serve() as port:
+            self._configure(base_url, port)
+            yield
+
+    @asynccontextmanager
+    async def daemon(
+        self, level: str = "debug"
+    ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
+        """The daemon, and a client that has the token."""
+        ready = self.folder / "port"
+        ready.unlink(missing_ok=True)
+        command = ["run", "--config", str(self.config), "--port-file", str(ready)]
+        with self.log.open("ab") as output:
+            process = await anyio.open_process(
+                [sys.executable, "-m", "bleagent", *command, "--log-level", level],
+                stdout=output, stderr=output, env=os.environ,
+            )  # fmt: skip
+        try:
+            with anyio.fail_after(60):
+                while not (ready.exists() and ready.read_text()):
+                    assert process.returncode is None, self.log.read_text()
+                    await anyio.sleep(0.02)
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            url = f"http://127.0.0.1:{ready.read_text()}"
+            async with httpx.AsyncClient(
+                base_url=url, headers=headers, timeout=30, trust_env=False
+            ) as client:
+                yield client, process
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            with anyio.CancelScope(shield=True):
+                await process.wait()
+                await process.aclose()
+
+    def _configure(self, base_url: str, port: int) -> None:
+        for name, value in (
+            ("token", TOKEN), ("local", LOCAL_KEY), ("auth", AUTH_KEY),
+            ("cloud", self.cloud.secret.reveal().decode()),
+        ):  # fmt: skip
+            path = self.folder / name
+            path.touch(0o600)
+            path.write_text(value)
+        self.config.write_text(
+            f'state_dir = "{self.folder}/state"\n'
+            f'[http]\nport = 0\ntoken = {{ file = "{self.folder}/token" }}\n'
+            f'[cloud]\nbase_url = "{base_url}"\nclient_id = "{self.cloud.client_id}"\n'
+            f'secret = {{ file = "{self.folder}/cloud" }}\n'
+            f'[radio]\nsocket = "127.0.0.1:{port}"\n'
+            f'[[locks]]\nname = "front"\ndevice_id = "{KEYS.virtual_id}"\nuuid = "{KEYS.uuid}"\n'
+            f'local_key = {{ file = "{self.folder}/local" }}\n'
+            f'auth_key = {{ file = "{self.folder}/auth" }}\nprotocol = "3.0"\n'
+            f'strategies = {{ offline = "{self.offline}" }}\n'
+        )
+
+
+async def unlock(
+    client: httpx.AsyncClient, key: str, lock: str = "front", **body: object
+) -> httpx.Response:
+    """Ask for an opening."""
+    return await client.post(
+        f"/v1/locks/{lock}/unlock", headers={"Idempotency-Key": key}, json=body
+    )

@@ -1,0 +1,175 @@
+"""The daemon as a process: HTTP outside, SQLite inside, killed and started again."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from bleagent.simulator.cloud_faults import Fault, FaultKind
+from tests.system.daemon import AUTH_KEY, CODE, LOCAL_KEY, TOKEN, Site, unlock
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_a_request_opens_the_door_once_and_its_key_opens_nothing_more(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, _):
+        first = await unlock(client, "one")
+        assert first.status_code == 200, first.text
+        body = first.json()
+        assert (body["outcome"], body["by"], body["retryable"]) == ("confirmed", "lock", False)
+        assert list(body["steps"])[-1] == "ack"
+        again = await unlock(client, "one")
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert again.json() == body
+        shown = await client.get(first.headers["Location"])
+        assert shown.json() == body
+        assert site.opened == 1
+
+
+async def test_after_a_kill_the_same_key_answers_the_stored_truth(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up():
+        async with site.daemon() as (client, process):
+            body = (await unlock(client, "one")).json()
+            process.kill()
+            await process.wait()
+        async with site.daemon() as (client, _):
+            again = await unlock(client, "one")
+            assert again.json() == body
+        assert site.opened == 1
+
+
+async def test_killed_while_the_cloud_seals_it_is_unreached_and_safe_to_ask_again(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path)
+    async with site.up():
+        site.cloud.faults.always("doorLock.bleOpenInstruction", Fault(FaultKind.SLOW))
+        async with site.daemon() as (client, process), anyio.create_task_group() as tasks:
+
+            async def ask() -> None:
+                with pytest.raises(httpx.HTTPError):
+                    await unlock(client, "one")
+
+            tasks.start_soon(ask)
+            with anyio.fail_after(20):
+                while not site.cloud.calls["doorLock.bleOpenInstruction"]:
+                    await anyio.sleep(0.02)
+            process.kill()
+            await process.wait()
+        site.cloud.faults.clear()
+        async with site.daemon() as (client, _):
+            again = await unlock(client, "one")
+            assert again.status_code == 503
+            body = again.json()
+            assert (body["outcome"], body["retryable"]) == ("unreached", True)
+            assert site.opened == 0
+            assert (await unlock(client, "two")).json()["outcome"] == "confirmed"
+        assert site.opened == 1
+
+
+async def test_what_is_wrong_with_a_request_is_said_and_nothing_happens(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, _):
+        bare = await client.post("/v1/locks/front/unlock")
+        assert (bare.status_code, bare.json()["code"]) == (400, "idempotency-key-missing")
+        wrong = await client.post("/v1/locks/front/unlock", headers={"Authorization": "Bearer x"})
+        assert (wrong.status_code, wrong.json()["code"]) == (401, "unauthorized")
+        nowhere = await unlock(client, "k", lock="back")
+        assert (nowhere.status_code, nowhere.json()["code"]) == (404, "unknown-lock")
+        odd = await unlock(client, "k", deadline_ms=0)
+        assert odd.status_code == 422
+        unknown = await unlock(client, "k", colour="red")
+        assert unknown.status_code == 422
+        first = await unlock(client, "k")
+        assert first.status_code == 200
+        reused = await unlock(client, "k", deadline_ms=9000)
+        assert (reused.status_code, reused.json()["code"]) == (422, "idempotency-key-reused")
+        for answer in (bare, wrong, nowhere, odd, unknown, reused):
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["advice"]
+        assert (await client.get("/v1/locks/front/unlock")).status_code == 405
+        assert site.opened == 1
+
+
+async def test_two_at_once_open_once(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, _):
+        answers: list[httpx.Response] = []
+
+        async def ask(key: str) -> None:
+            answers.append(await unlock(client, key))
+
+        async with anyio.create_task_group() as tasks:
+            for key in ("a", "b", "c"):
+                tasks.start_soon(ask, key)
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+        assert site.opened == 1
+
+
+async def test_a_caller_that_hangs_up_before_the_commit_point_stops_the_opening(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, _):
+        site.cloud.faults.always("doorLock.bleOpenInstruction", Fault(FaultKind.SLOW, seconds=3.0))
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(
+                "/v1/locks/front/unlock", headers={"Idempotency-Key": "gone"}, timeout=1.0
+            )
+        with anyio.fail_after(10):
+            while (answer := await unlock(client, "gone")).status_code == 202:
+                await anyio.sleep(0.05)
+        assert answer.json()["code"] == "cancelled"
+        assert answer.json()["outcome"] == "unreached"
+        await anyio.sleep(3.0)
+        assert site.opened == 0
+
+
+async def test_readiness_tells_and_liveness_needs_nobody(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, _):
+        del client.headers["Authorization"]
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/readyz")).json()["ready"] is True
+        assert (await client.get("/v1/locks")).status_code == 401
+
+
+async def test_a_second_daemon_on_the_same_state_names_the_first(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (_, process):
+        with pytest.raises(AssertionError, match=f"{process.pid}"):
+            async with site.daemon():
+                pass
+
+
+async def test_no_secret_is_in_the_logs_the_answers_or_the_files(tmp_path: Path) -> None:
+    site = Site(tmp_path, offline="cached")
+    answers: list[str] = []
+    async with site.up(), site.daemon("debug") as (client, _):
+        for key, lock in (("a", "front"), ("a", "front"), ("b", "back")):
+            answers.append((await unlock(client, key, lock=lock)).text)
+        answers.append((await client.get("/v1/locks")).text)
+        await anyio.sleep(0.5)  # the record of the opening is being stored
+    seen = [site.log.read_bytes(), *(answer.encode() for answer in answers)]
+    seen += [
+        path.read_bytes() for path in (tmp_path / "state").iterdir() if path.name != "vault.key"
+    ]
+    assert site.opened == 1
+    cloud_secret = site.cloud.secret.reveal().decode()
+    for secret in (LOCAL_KEY, LOCAL_KEY[:6], AUTH_KEY, CODE, TOKEN, cloud_secret):
+        raw = secret.encode()
+        for form in (raw, raw.hex().encode(), raw.hex().upper().encode(), base64.b64encode(raw)):
+            assert all(form not in text for text in seen), secret
+    # The search itself works: the operation's id is there, and the lock's public name.
+    assert any(b"front" in text for text in seen)

@@ -1,0 +1,60 @@
+"""The demo as a newcomer runs it, and as a program reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "bleagent", "demo"]
+
+
+def test_every_claim_of_the_demo_is_true() -> None:
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [*COMMAND, "--json"], capture_output=True, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["ok"] is True
+    assert [claim["name"] for claim in last["claims"]] == [
+        "opened once",
+        "a repeated key opened nothing",
+        "next_sn adopted",
+        "a replayed number was thrown out by the lock",
+        "opened without the cloud, from what it had issued",
+    ]
+    assert all(claim["ok"] and claim["seen"] for claim in last["claims"])
+    assert last["duration_s"] > 0
+    assert len(done.stdout.splitlines()) == 1, "the story goes to stderr"
+
+
+def test_the_story_is_told_with_masked_frames() -> None:
+    done = subprocess.run(  # noqa: S603
+        [*COMMAND, "-v"], capture_output=True, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0, done.stdout
+    assert "open door, check code ****" in done.stdout
+    assert "instruction " in done.stdout
+    assert "every claim was true" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_in_the_middle_leaves_at_once_and_nothing_behind() -> None:
+    process = subprocess.Popen(  # noqa: S603
+        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "the daemon is ready" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert time.monotonic() - began < 15
+    assert "Traceback" not in errors
