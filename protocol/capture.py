@@ -286,6 +286,9 @@ def _event(line: str, number: int) -> Event:
         raise CaptureError(number, f"the event has no {error}") from None
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise CaptureError(number, f"the event cannot be used: {error}") from None
+    for name in ("broken", "power", "note"):
+        if not isinstance(found.get(name), str | None):
+            raise CaptureError(number, f'"{name}" is not a text')
     if not isinstance(found.get("t", 0.0), int | float) or not isinstance(event.local, dict | None):
         raise CaptureError(number, '"t" is not a number or "local" is not an object')
     return event

@@ -204,6 +204,7 @@ def test_a_file_that_is_no_capture_is_named_with_its_line(text: str, complaint: 
         '{"t": "x", "dir": "lock", "kind": "connect"}',
         '{"t": 0, "dir": "lock", "kind": "notify", "value": "00", "frame": {"flag": 5}}',
         '{"t": 0, "dir": "lock", "kind": "local", "local": 5}',
+        '{"t": 0, "dir": "lock", "kind": "power", "power": []}',
     ],
 )
 def test_an_event_that_cannot_be_used_is_named_with_its_line(line: str) -> None:

@@ -45,10 +45,10 @@ def capture_values(data: bytes) -> None:
         name, how = source.byte(), source.byte()
         if how >= 0x80:
             inner = [value for value in place.values() if isinstance(value, dict) and value]
-            place = inner[how % len(inner)] if inner else place
+            place = inner[name % len(inner)] if inner else place
         if not place:
             continue
-        key = list(place)[name % len(place)]
+        key = list(place)[(name >> 2) % len(place)]
         if how & 0x7F == 0x7F:
             del place[key]
         else:

@@ -67,8 +67,9 @@ def _options(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[
     parser = argparse.ArgumentParser(description="fuzz the codec's parsers with atheris")
     parser.add_argument("--target", default="all", help="one of TARGETS in targets.py, or all")
     parser.add_argument(
-        "--runs", type=int, default=DEFAULT_RUNS,
-        help="inputs for a slow target; a quicker one gets its share times as many",
+        "--runs", type=int,
+        help="inputs for a slow target, a quicker one gets its share times as many; "
+        f"{DEFAULT_RUNS} where neither this nor --seconds is given",
     )  # fmt: skip
     parser.add_argument("--seconds", type=int, default=0, help="most for one target; 0: no limit")
     parser.add_argument("--jobs", type=int, default=1, help="targets at the same time")
@@ -104,6 +105,7 @@ def _fuzz(name: str, options: argparse.Namespace) -> Result:
     from tests.fuzz.targets import TARGETS  # noqa: PLC0415
 
     target = TARGETS[name]
+    runs = options.runs or (DEFAULT_RUNS if not options.seconds else 0)
     with tempfile.TemporaryDirectory(prefix=f"fuzz-{name}-") as scratch:
         corpus, found = Path(scratch, "corpus"), Path(scratch, "found")
         corpus.mkdir()
@@ -112,7 +114,7 @@ def _fuzz(name: str, options: argparse.Namespace) -> Result:
             (corpus / f"{number:04}").write_bytes(seed)
         command = [
             sys.executable, str(Path(__file__)), "--child", "--target", name,
-            str(corpus), f"-artifact_prefix={found}/", f"-runs={options.runs * target.share}",
+            str(corpus), f"-artifact_prefix={found}/", f"-runs={runs * target.share or -1}",
             f"-max_total_time={options.seconds}", f"-seed={options.seed}",
             f"-max_len={target.size}", f"-timeout={SLOWEST}", f"-rss_limit_mb={MEMORY}",
             "-print_final_stats=1",
@@ -148,7 +150,7 @@ def _explain(result: Result) -> str:
     return (
         f"\nFINDING in {result.target}:\n{trace}\n\n"
         f"As a test, for FINDINGS in tests/fuzz/test_findings.py:\n"
-        f'    ("{result.target}", "{result.finding.hex()}"),\n'
+        f'    "what went wrong": ("{result.target}", bytes.fromhex("{result.finding.hex()}")),\n'
     )
 
 

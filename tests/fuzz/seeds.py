@@ -171,9 +171,11 @@ def _capture() -> Iterator[bytes]:
 
 
 def _capture_values() -> Iterator[bytes]:
-    for name in range(10):
-        for how in range(0, 0x100, 9):
+    for name in range(48):
+        for how in range(name % 9, 0x100, 9):
             yield bytes((name % 3, name, how))
+    for how in range(0x80, 0x98):  # without its uuid, only uuid16 is left
+        yield bytes((0, 12, 0x89)) + bytes((0, 16, how))
 
 
 def _instruction() -> Iterator[bytes]:
