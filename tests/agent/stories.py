@@ -10,9 +10,16 @@ from typing import Any
 import anyio
 
 from bleagent.doors import Door, Doors
-from bleagent.model import Ending, LockFacts, OperationRecord
+from bleagent.model import (
+    Ending,
+    InstructionRequest,
+    IssuedConfig,
+    LockFacts,
+    OperationRecord,
+    SealedInstruction,
+)
 from bleagent.ports import LockRadio
-from bleagent.simulator.fakes import LoopClock, MemoryLedger
+from bleagent.simulator.fakes import DirectCloud, LoopClock, MemoryLedger
 from bleagent.simulator.log import LinkChanged, Received
 from bleagent.simulator.radio import VirtualLink
 from bleagent.unlock import UnlockJob
@@ -167,3 +174,24 @@ def partings(world: World) -> list[tuple[int, str]]:
         for one in world.lock.log
         if isinstance(one, LinkChanged) and not one.up
     ]
+
+
+@dataclass
+class IssuingCloud:
+    """The world's cloud, with another configuration."""
+
+    real: DirectCloud
+    config: IssuedConfig
+
+    async def issued_config(self, device_id: str) -> IssuedConfig:
+        """What it was told to issue."""
+        del device_id
+        return self.config
+
+    async def open_instruction(self, request: InstructionRequest) -> SealedInstruction:
+        """The real one."""
+        return await self.real.open_instruction(request)
+
+    async def unix_time(self) -> float:
+        """The real one."""
+        return await self.real.unix_time()

@@ -110,8 +110,8 @@ def test_of_two_requests_at_once_one_opens_and_one_leaves_no_trace() -> None:
 def test_a_door_rests_for_two_seconds_after_its_record() -> None:
     async def story(world: World) -> None:
         await world.operate("key-1")
-        assert world.doors.is_busy(DOOR)  # the link stays for the record
-        await until(lambda: not world.doors.is_busy(DOOR))
+        assert world.doors.busy(DOOR)  # the link stays for the record
+        await until(lambda: not world.doors.busy(DOOR))
         free = world.clock.now()
         for rest in (0.0, 1.0, 1.9):
             await anyio.sleep(free + rest - world.clock.now())
@@ -129,7 +129,7 @@ def test_a_door_that_was_not_reached_needs_no_rest() -> None:
     async def story(world: World) -> None:
         missed = await world.operate("key-1", deadline=1.0)
         assert ending(missed).outcome == "unreached"
-        await until(lambda: not world.doors.is_busy(DOOR))
+        await until(lambda: not world.doors.busy(DOOR))
         assert told(await world.operate("key-2")) == ("confirmed", "ok")
 
     rehearse(story, faults=Faults(connect_delay=5.0))
@@ -199,7 +199,7 @@ async def hang_up_when(world: World, moment: Callable[[], object]) -> None:
 def test_a_caller_who_hangs_up_before_the_commit_point_leaves_nothing_behind() -> None:
     async def story(world: World) -> None:
         await hang_up_when(world, lambda: world.cloud.asked)
-        await until(lambda: not world.doors.is_busy(DOOR))
+        await until(lambda: not world.doors.busy(DOOR))
         record = await world.operate("key-1")  # the key knows how it ended
         assert told(record) == ("unreached", "cancelled")
         assert world.actuations() == []
@@ -212,7 +212,7 @@ def test_a_caller_who_hangs_up_before_the_commit_point_leaves_nothing_behind() -
 def test_a_caller_who_hangs_up_after_the_commit_point_stops_nothing() -> None:
     async def story(world: World) -> None:
         await hang_up_when(world, world.actuations)
-        await until(lambda: not world.doors.is_busy(DOOR))
+        await until(lambda: not world.doors.busy(DOOR))
         assert told(await world.operate("key-1")) == ("confirmed", "ok")
         assert len(world.actuations()) == 1
 
@@ -252,7 +252,7 @@ def test_nothing_happens_that_could_not_be_recorded() -> None:
         await anyio.sleep(10)
         assert world.radio.links == []
         assert world.actuations() == []
-        assert not world.doors.is_busy(DOOR)
+        assert not world.doors.busy(DOOR)
 
     rehearse(story)
 
@@ -295,9 +295,7 @@ def test_a_hundred_doors_do_not_wait_for_a_busy_one() -> None:
         }
         radios[names[0]].faults = Faults(connect_delay=9.0)
         template = world.doors.door(DOOR)
-        doors = {
-            name: Door(replace(template.facts, name=name), template.policy) for name in names
-        }
+        doors = {name: Door(replace(template.facts, name=name), template.policy) for name in names}
         ports = replace(world.doors._ports, radio=Neighbourhood(radios))
         world.doors = Doors(doors, ports, world.doors._tasks)
         took: dict[str, float] = {}
