@@ -63,6 +63,7 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
         "# action_url",
         "# uid",
         "# wx_app_id",
+        "# socket",
     )
     lines = [
         line if line.startswith(optional) else re.sub(r"^# (?=[a-z_]+ = )", "", line)
@@ -165,7 +166,7 @@ LITERAL = (
             "port = 1\n[http]",
             (
                 "port: found an unknown key, expected one of state_dir, "
-                "http, cloud, vault, strategies, locks"
+                "http, cloud, radio, vault, strategies, locks"
             ),
         ),
         (
