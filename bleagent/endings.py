@@ -37,7 +37,9 @@ def ending_of(error: Failure) -> Ending:
 def ending_by(verdict: Verdict) -> Ending:
     """How an operation ends about which the lock has spoken."""
     if verdict.ruling is Ruling.CONFIRMED:
-        return Ending(outcome=Outcome.CONFIRMED, code="ok", by="lock", result=verdict.code)
+        return Ending(
+            outcome=Outcome.CONFIRMED, code="ok", by="lock", result=verdict.code, moved="yes"
+        )
     code = "not-understood" if verdict.structural else f"lock-result-{verdict.code}"
     return Ending(
         outcome=Outcome.REFUSED, code=code, by="lock", result=verdict.code, moved=verdict.moved

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import anyio
 
-from .errors import AgentError, CloudError
+from .errors import AgentError, CloudError, StoreError
 from .model import IssuedConfig, LockFacts
 from .policy import Policy
 from .ports import Clock, Cloud, LockMemory
@@ -39,6 +39,7 @@ class IssuedConfigs:
         except CloudError as error:
             # What was issued before may still open, if the policy says so.
             self._error = None if self._config is not None and error.allows_offline else error
+            await self.heed(error)
         except AgentError as error:
             self._error = error
         self._done.set()
@@ -62,6 +63,15 @@ class IssuedConfigs:
             await self._from_cloud()
         except AgentError:
             return
+
+    async def heed(self, error: CloudError) -> None:
+        """After the cloud's *no* its *yes* of before counts no more, here or offline (F3)."""
+        if error.refusal and self._config is not None:
+            self._config = replace(self._config, fetched_at=0.0)
+            try:
+                await self._memory.keep_issued_config(self._facts.name, self._config)
+            except StoreError as failure:
+                self._error = failure
 
     async def distributed(self) -> None:
         """The lock has the check code now; do not give it again."""

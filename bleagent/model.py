@@ -134,6 +134,7 @@ class Ending:
     by: str | None = None
     result: int | None = None
     moved: str = "no"
+    """``no``, ``possible`` or ``yes``: what is known of the motor (safety C4)."""
     late: bool = False
     offline: bool = False
     evidence: tuple[dict[str, Any], ...] = ()

@@ -124,7 +124,7 @@ class UnlockJob:
                 await self._operate()
         finally:
             if self._ending is None:
-                code = "deadline" if self._left() <= 0 else "cancelled"
+                code = TooLate.code if self._left() <= 0 else "cancelled"
                 await self._end(Ending(outcome=Outcome.UNREACHED, code=code))
 
     # -- the steps
@@ -197,6 +197,7 @@ class UnlockJob:
         try:
             await self._with_instruction(client, visit, part)
         except CloudError as error:
+            await self._configs.heed(error)
             if not await self._may_open_offline(error):
                 raise
             self._offline = True
@@ -318,7 +319,7 @@ class UnlockJob:
         try:
             judged = await client.wait(ev.Judged, self._ports.clock.now() + wait)
         except LinkError as error:
-            return Ending(outcome=Outcome.UNCONFIRMED, code=error.code)
+            return Ending(outcome=Outcome.UNCONFIRMED, code=error.code, moved="possible")
         return ending_by(judged.verdict)
 
     def _check_deadline(self) -> None:

@@ -236,6 +236,25 @@ def test_one_of_two_callers_of_a_key_may_hang_up() -> None:
     rehearse(story)
 
 
+def test_whoever_joined_is_told_when_the_owner_hangs_up() -> None:
+    async def story(world: World) -> None:
+        heard: list[tuple[str, str]] = []
+
+        async def join() -> None:
+            heard.append(told(await world.operate("key-1")))
+
+        async with anyio.create_task_group() as joined, anyio.create_task_group() as owner:
+            owner.start_soon(world.operate, "key-1")
+            await anyio.sleep(0.01)
+            joined.start_soon(join)
+            await anyio.sleep(0.01)
+            owner.cancel_scope.cancel()
+        assert heard == [("unreached", "cancelled")]
+        assert world.actuations() == []
+
+    rehearse(story)
+
+
 class FullLedger(MemoryLedger):
     """No place for a new operation."""
 

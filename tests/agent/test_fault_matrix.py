@@ -70,7 +70,7 @@ def test_a_lock_out_of_reach_is_unreached_at_the_deadline(name: str) -> None:
     rehearsal.judge()
     assert rehearsal.outcome is Outcome.UNREACHED
     assert rehearsal.record.ending is not None
-    assert rehearsal.record.ending.code == "deadline"
+    assert rehearsal.record.ending.code == "too-late"
 
 
 def test_a_missed_advertisement_is_looked_for_again() -> None:
