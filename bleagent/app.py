@@ -75,8 +75,9 @@ async def _serve(
             new_iv=lambda: secrets.token_bytes(16),
         )  # fmt: skip
         doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
+        operations = Doors(doors, ports, tasks, told=_tell)
         parts = HttpParts(
-            doors=Doors(doors, ports, tasks, told=_tell),
+            doors=operations,
             ledger=store.ledger,
             clock=clock,
             token=found.http_token,
@@ -85,6 +86,8 @@ async def _serve(
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store)
         await _listen(config, parts, on_ready)
+        with anyio.move_on_after(STOP_GRACE):
+            await operations.settled()
         tasks.cancel_scope.cancel()
 
 

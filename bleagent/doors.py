@@ -51,6 +51,8 @@ class _Running:
 
     job: UnlockJob
     done: anyio.Event = field(default_factory=anyio.Event)
+    left: anyio.Event = field(default_factory=anyio.Event)
+    """The lock was left: nothing of it goes on any more."""
     record: OperationRecord | None = None
 
 
@@ -102,6 +104,11 @@ class Doors:
     def busy(self, name: str) -> bool:
         """Whether an operation of this lock is going on."""
         return name in self._busy
+
+    async def settled(self) -> None:
+        """Wait until every operation has left its lock: a record may still be on the air (A6)."""
+        for running in list(self._running.values()):
+            await running.left.wait()
 
     async def operate(self, request: OperationRequest) -> tuple[OperationRecord, bool]:
         """Operate a door, or answer a known key; returns the record and whether it is new.
@@ -169,6 +176,7 @@ class Doors:
             if running.job.committed:
                 self._rest_until[request.lock] = self._ports.clock.now() + REST
             running.done.set()
+            running.left.set()
 
     async def _finish(self, request: OperationRequest, running: _Running, ending: Ending) -> None:
         unix = self._ports.clock.unix()

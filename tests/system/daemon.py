@@ -34,6 +34,9 @@ KEYS = LockKeys(
 )
 
 
+CRASHING = Path(__file__).with_name("crashing_daemon.py")
+
+
 class Site:
     """A gateway, its door and its cloud."""
 
@@ -63,15 +66,16 @@ class Site:
 
     @asynccontextmanager
     async def daemon(
-        self, level: str = "debug"
+        self, level: str = "debug", *, dies: str | None = None
     ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
-        """The daemon, and a client that has the token."""
+        """The daemon, and a client that has the token; it kills itself at the point ``dies``."""
         ready = self.folder / "port"
         ready.unlink(missing_ok=True)
         command = ["run", "--config", str(self.config), "--port-file", str(ready)]
+        program = ["-m", "bleagent"] if dies is None else [str(CRASHING), dies]
         with self.log.open("ab") as output:
             process = await anyio.open_process(
-                [sys.executable, "-m", "bleagent", *command, "--log-level", level],
+                [sys.executable, *program, *command, "--log-level", level],
                 stdout=output, stderr=output, env=os.environ,
             )  # fmt: skip
         try:

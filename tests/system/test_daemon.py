@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 from pathlib import Path
 
 import anyio
@@ -173,3 +174,14 @@ async def test_no_secret_is_in_the_logs_the_answers_or_the_files(tmp_path: Path)
             assert all(form not in text for text in seen), secret
     # The search itself works: the operation's id is there, and the lock's public name.
     assert any(b"front" in text for text in seen)
+
+
+async def test_told_to_stop_right_after_an_opening_it_stays_for_the_record(tmp_path: Path) -> None:
+    """The lock sends the record of an opening once and later; nobody else will get it (A6)."""
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, process):
+        assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
+        process.terminate()
+        assert await process.wait() == 0
+    with sqlite3.connect(f"file:{tmp_path}/state/records.db?mode=ro", uri=True) as database:
+        assert database.execute("SELECT lock FROM reports").fetchall() == [("front",)]

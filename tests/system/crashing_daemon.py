@@ -1,0 +1,103 @@
+"""The daemon, made to die by SIGKILL at a named point: ``crashing_daemon.py POINT run ...``.
+
+It wraps the adapters in this process and leaves the product alone: no point of death exists in
+the code that is installed at a door.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bleagent.adapters.socket_radio import SocketLink
+from bleagent.adapters.sqlite_store.ledger import SqliteLedger
+from bleagent.adapters.sqlite_store.memory import SqliteLockMemory
+from bleagent.cli import main
+from protocol import Central
+
+BEFORE_COMMIT = (
+    "before begin",
+    "after begin",
+    "after keep_issued_config",
+    "before raise_sealed_mark",
+    "after raise_sealed_mark",
+    "before sending",
+)
+"""Nothing was committed to the disk: asking again is safe."""
+AFTER_COMMIT = (
+    "after sending",
+    "before fragment 1",
+    "after fragment 1",
+    "before the last fragment",
+    "after the last fragment",
+    "before finish",
+)
+"""From here only the lock knows."""
+FINISHED = ("after finish", "after keep_report")
+POINTS = (*BEFORE_COMMIT, *AFTER_COMMIT, *FINISHED)
+
+
+class Executioner:
+    """Kills this process when it reaches the point."""
+
+    def __init__(self, point: str) -> None:
+        self._point = point
+        self.fragments = 0
+        self.committed = False
+        self.last = False
+
+    def reached(self, point: str) -> None:
+        """Die here, if this is where."""
+        if point == self._point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, owner: type[Any], name: str) -> None:
+        """Two points: before and after a method."""
+        method: Callable[..., Awaitable[Any]] = getattr(owner, name)
+
+        async def wrapped(*args: Any, **options: Any) -> Any:
+            self.reached(f"before {name}")
+            result = await method(*args, **options)
+            if name == "sending":
+                self.committed = True
+            self.reached(f"after {name}")
+            return result
+
+        setattr(owner, name, wrapped)
+
+    def around_writes(self) -> None:
+        """The fragments of the command, which are those after ``sending``."""
+        write, handed_over = SocketLink.write, Central.handed_over
+
+        def watched(central: Central, *args: Any) -> None:
+            self.last = self.committed
+            handed_over(central, *args)
+
+        async def wrapped(link: SocketLink, value: bytes) -> None:
+            if not self.committed:
+                await write(link, value)
+                return
+            self.fragments += 1
+            which = "the last fragment" if self.last else f"fragment {self.fragments}"
+            self.reached(f"before {which}")
+            await write(link, value)
+            self.reached(f"after {which}")
+            self.committed = not self.last
+
+        setattr(Central, "handed_over", watched)  # noqa: B010 - mypy refuses the assignment
+        setattr(SocketLink, "write", wrapped)  # noqa: B010
+
+
+if __name__ == "__main__":
+    executioner = Executioner(sys.argv.pop(1))
+    for owner, names in (
+        (SqliteLedger, ("begin", "sending", "finish")),
+        (SqliteLockMemory, ("keep_issued_config", "raise_sealed_mark", "keep_report")),
+    ):
+        for name in names:
+            executioner.around(owner, name)
+    executioner.around_writes()
+    main()
