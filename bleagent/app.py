@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import socket
+from traceback import extract_tb
 
 import anyio
 import structlog
@@ -75,7 +76,7 @@ async def _serve(
             new_iv=lambda: secrets.token_bytes(16),
         )  # fmt: skip
         doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
-        operations = Doors(doors, ports, tasks, told=_tell)
+        operations = Doors(doors, ports, tasks, told=_tell, failed=_tell_fault)
         parts = HttpParts(
             doors=operations,
             ledger=store.ledger,
@@ -175,6 +176,18 @@ def _tell(record: OperationRecord, event: str = "operation.finished") -> None:
         principal=record.principal, outcome=ending.outcome, code=ending.code, by=ending.by,
         result=ending.result, offline=ending.offline, late=ending.late,
         steps={step: round(seconds, 4) for step, seconds in ending.steps.items()},
+    )  # fmt: skip
+
+
+def _tell_fault(operation_id: str, error: Exception) -> None:
+    """What and where, never the message or a value: they could hold a secret (safety G1)."""
+    inner: BaseException = error
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    where = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(inner.__traceback__)]
+    log.error(
+        "operation.fault", operation=operation_id, error=type(inner).__name__, where=where[-3:],
+        advice="This is a fault of bleagent; report it with this line.",
     )  # fmt: skip
 
 

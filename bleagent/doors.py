@@ -67,6 +67,7 @@ class Doors:
         ports: what the jobs need.
         tasks: where operations live; they outlast the requests that started them.
         told: is called with every finished operation.
+        failed: is called with an operation's id and the exception that nobody expected.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Doors:
         ports: Ports,
         tasks: TaskGroup,
         told: Listener = lambda _: None,
+        failed: Callable[[str, Exception], None] = lambda *_: None,
     ) -> None:
         self._doors = dict(doors)
         self._ports = ports
         self._tasks = tasks
         self._told = told
+        self._failed = failed
         self._running: dict[str, _Running] = {}
         self._busy: set[str] = set()
         self._rest_until: dict[str, float] = {}
@@ -170,6 +173,8 @@ class Doors:
     async def _run(self, request: OperationRequest, running: _Running) -> None:
         try:
             await running.job.run()
+        except Exception as error:  # noqa: BLE001 - a fault of ours at one door; the others go on
+            self._failed(request.operation_id, error)
         finally:
             self._busy.discard(request.lock)
             self._running.pop(request.operation_id, None)

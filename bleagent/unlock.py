@@ -117,14 +117,24 @@ class UnlockJob:
         return not self.committed
 
     async def run(self) -> None:
-        """Do it. Returns when the connection was closed, which is after ``finish``."""
+        """Do it. Returns when the connection was closed, which is after ``finish``.
+
+        Whatever happens, also what nobody thought of and what is raised again from here, the
+        operation ends, and as unconfirmed from the commit point on.
+        """
         self._scope.deadline = anyio.current_time() + self._left()
+        code = "cancelled"
         try:
             with self._scope:
                 await self._operate()
+        except Exception:
+            code = "internal-error"
+            raise
         finally:
-            if self._ending is None:
-                code = TooLate.code if self._left() <= 0 else "cancelled"
+            if self.committed:
+                await self._end(Ending(outcome=Outcome.UNCONFIRMED, code=code, moved="possible"))
+            else:
+                code = TooLate.code if self._left() <= 0 and code == "cancelled" else code
                 await self._end(Ending(outcome=Outcome.UNREACHED, code=code))
 
     # -- the steps

@@ -353,3 +353,27 @@ def test_moved_says_no_only_where_nothing_moved() -> None:
         assert (found.outcome, found.moved) == ("unconfirmed", "possible")
 
     rehearse(story, quirks=Quirks(answer_delay=100.0))
+
+
+@pytest.mark.parametrize(
+    ("position", "expected", "moved"),
+    [(FIRST, "unreached", "no"), (LAST, "unconfirmed", "possible")],
+)
+def test_a_fault_of_our_own_ends_the_operation_truthfully(
+    position: int, expected: str, moved: str
+) -> None:
+    """What nobody thought of is no excuse for "safe to ask again" (A1), nor ends other tasks."""
+
+    def fault() -> None:
+        raise ZeroDivisionError
+
+    async def story(world: World) -> None:
+        seen: list[Exception] = []
+        at_write(world, position, fault)
+        world.doors._failed = lambda _, error: seen.append(error)
+        found = ending(await world.operate())
+        assert (found.outcome, found.code, found.moved) == (expected, "internal-error", moved)
+        await world.doors.settled()
+        assert len(seen) == 1
+
+    rehearse(story)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import bench_codec
+from tests.bench import bench_codec, bench_unlock
 from tests.bench.bench_codec import ATT_PAYLOADS, CRC_SIZES, DATA_SIZES, Case
 
 
@@ -58,3 +58,22 @@ def test_a_ratio_is_over_the_bare_case_of_the_same_size() -> None:
 
     assert rows[0].ratio is None
     assert rows[2].ratio == min(codec.times) / min(bare.times)
+
+
+def test_the_unlock_bench_opens_every_door_it_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bench.json"
+
+    assert bench_unlock.main(["--quick", "--json", str(file)]) == 0
+
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert [row["rtt"] for row in found["overheads"]] == [0.0, 0.0, 0.03, 0.03, 0.1, 0.1]
+    for row in found["overheads"]:
+        assert row["floor"] >= 3 * row["rtt"]
+        assert row["ours"] == row["unlock"] - row["floor"] > 0
+    assert found["path"]["ratio"] > 1
+    assert [one["locks"] for one in found["daemons"]] == [1, 200]
+    assert all(one["ready"] > found["libraries"] / 2 for one in found["daemons"])
+    assert all(one["resident_used"] > 20 for one in found["daemons"])
+    assert "what must come one after the other" in capsys.readouterr().out

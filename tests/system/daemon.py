@@ -38,11 +38,15 @@ CRASHING = Path(__file__).with_name("crashing_daemon.py")
 
 
 class Site:
-    """A gateway, its door and its cloud."""
+    """A gateway, its door and its cloud.
 
-    def __init__(self, folder: Path, *, offline: str = "never") -> None:
+    With more than one of ``locks`` the others are configured only: no radio reaches them.
+    """
+
+    def __init__(self, folder: Path, *, offline: str = "never", locks: int = 1) -> None:
         self.folder = folder
         self.offline = offline
+        self.locks = locks
         clock = SystemClock()
         self.lock = VirtualLock(KEYS, profile("v3.0"), now=clock.now())
         self.lock.preset_check_code(5, CODE.encode())
@@ -109,8 +113,15 @@ class Site:
             f'[http]\nport = 0\ntoken = {{ file = "{self.folder}/token" }}\n'
             f'[cloud]\nbase_url = "{base_url}"\nclient_id = "{self.cloud.client_id}"\n'
             f'secret = {{ file = "{self.folder}/cloud" }}\n'
-            f'[radio]\nsocket = "127.0.0.1:{port}"\n'
-            f'[[locks]]\nname = "front"\ndevice_id = "{KEYS.virtual_id}"\nuuid = "{KEYS.uuid}"\n'
+            f'[radio]\nsocket = "127.0.0.1:{port}"\n' + "".join(map(self._lock, range(self.locks)))
+        )
+
+    def _lock(self, number: int) -> str:
+        name, device, uuid = "front", KEYS.virtual_id, KEYS.uuid
+        if number:
+            name, device, uuid = f"door-{number}", f"device-{number}", f"tuya{number:012x}"
+        return (
+            f'[[locks]]\nname = "{name}"\ndevice_id = "{device}"\nuuid = "{uuid}"\n'
             f'local_key = {{ file = "{self.folder}/local" }}\n'
             f'auth_key = {{ file = "{self.folder}/auth" }}\nprotocol = "3.0"\n'
             f'strategies = {{ offline = "{self.offline}" }}\n'
