@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -184,6 +185,36 @@ def demo(
     except KeyboardInterrupt:
         raise typer.Exit(0 if keep else UNREADABLE) from None
     raise typer.Exit(0 if ok else UNREADABLE)
+
+
+class Simulated(StrEnum):
+    """What can be simulated, and how it is reached."""
+
+    LOCK = "lock"
+    STDIO = "stdio"
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,  # what follows is the simulator's, --help too
+    },
+)
+def simulate(
+    context: typer.Context,
+    what: Annotated[Simulated, typer.Argument(help="lock: on a loopback port; stdio: by lines.")],
+) -> None:
+    """Be a virtual lock: `simulate lock --help`, `simulate stdio --help`."""
+    from bleagent.simulator import serve, stdio  # noqa: PLC0415 - the simulator, only here
+
+    try:
+        if what is Simulated.LOCK:
+            serve.main(context.args)
+        else:
+            stdio.main(context.args)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
 
 
 def _decode_packets(

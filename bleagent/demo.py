@@ -87,7 +87,7 @@ class Frames:
 
     def tap(self, mark: str, packet: bytes) -> None:
         """One packet, or a change of the link."""
-        if not self._story.verbose:
+        if not self._story.verbose or mark == "!":
             return
         if mark == "|":
             self._observer.link_changed()

@@ -12,12 +12,13 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from bleagent.ports import Clock
 
-from .actions import Action, HungUp, Notification
+from .actions import Action, Closed, HungUp, Notification, Opened
 from .virtual_lock import VirtualLock
 
 MAX_LINE = 4096
 Tap = Callable[[str, bytes], None]
-"""Is told each packet: ``>`` from the central, ``<`` from the lock, ``|`` the link changed."""
+"""Is told each packet: ``>`` from the central, ``<`` from the lock, ``|`` the link changed,
+``!`` the door was ``opened`` or ``closed``."""
 
 
 class SocketLock:
@@ -98,6 +99,9 @@ class SocketLock:
     async def _pass_on(self, actions: list[Action]) -> None:
         self._changed.set()
         for action in actions:
+            if isinstance(action, Opened | Closed):
+                self._tap("!", b"opened" if isinstance(action, Opened) else b"closed")
+                continue
             central = self._central
             if central is None:
                 return

@@ -139,9 +139,10 @@ def run(driver: Driver, lines: Iterable[str], out: TextIO) -> None:
 # -- options
 
 
-def _arguments() -> argparse.ArgumentParser:
+def arguments(prog: str = "python -m bleagent.simulator.stdio") -> argparse.ArgumentParser:
+    """The options that describe a lock."""
     parser = argparse.ArgumentParser(
-        prog="python -m bleagent.simulator.stdio",
+        prog=prog,
         description="A virtual lock, driven by lines on stdin: connect, disconnect, w HEX, "
         "tick SECONDS, local JSON, dump.",
         allow_abbrev=False,
@@ -231,7 +232,7 @@ def _firmware(options: argparse.Namespace, header: Header | None) -> Firmware:
     return firmware(header.protocol, att_payload=header.att_payload)
 
 
-_UNUSABLE = (CaptureError, LocalProtocolError, LocalEventError, OSError, UnicodeDecodeError)
+UNUSABLE = (CaptureError, LocalProtocolError, LocalEventError, OSError, UnicodeDecodeError)
 
 
 def build(options: argparse.Namespace) -> VirtualLock:
@@ -259,16 +260,16 @@ def build(options: argparse.Namespace) -> VirtualLock:
 
 
 def main(
-    arguments: Sequence[str] | None = None,
+    given: Sequence[str] | None = None,
     lines: Iterable[str] | None = None,
     out: TextIO | None = None,
 ) -> int:
     """Run until the input ends; 0. A mistake in the options ends with 2 (SystemExit)."""
-    parser = _arguments()
-    options = parser.parse_args(arguments)
+    parser = arguments()
+    options = parser.parse_args(given)
     try:
         lock = build(options)
-    except _UNUSABLE as error:
+    except UNUSABLE as error:
         parser.error(str(error))
     run(Driver(lock), sys.stdin if lines is None else lines, sys.stdout if out is None else out)
     return 0

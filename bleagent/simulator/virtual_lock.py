@@ -76,6 +76,11 @@ class VirtualLock:
     # -- what can be seen
 
     @property
+    def att_payload(self) -> int:
+        """Bytes in one write, as the lock was built."""
+        return self._machine.radio.firmware.att_payload
+
+    @property
     def log(self) -> LockLog:
         """The lock's own truth."""
         return self._machine.log

@@ -133,7 +133,7 @@ def look_on(capture: Capture, answers: list[tuple[str, Event, list[str]]]) -> On
 @pytest.mark.parametrize("name", FILES)
 def test_a_recorded_central_is_answered_as_it_was(name: str, tmp_path: Path) -> None:
     capture = load(name)
-    parsed = stdio._arguments().parse_args(options(capture, tmp_path))
+    parsed = stdio.arguments().parse_args(options(capture, tmp_path))
     driver = stdio.Driver(stdio.build(parsed))
     answers = [(line, event, driver.answer(line)) for line, event in script(capture)]
     assert look_on(capture, answers).said == recorded(capture)
@@ -249,7 +249,7 @@ def test_ten_small_ticks_are_one_second() -> None:
 
 def test_an_opening_is_told_between_its_two_answers(tmp_path: Path) -> None:
     capture = load("lock-reconnect-unlock.jsonl")
-    parsed = stdio._arguments().parse_args(options(capture, tmp_path))
+    parsed = stdio.arguments().parse_args(options(capture, tmp_path))
     driver = stdio.Driver(stdio.build(parsed))
     told = [driver.answer(line) for line, _ in script(capture)]
     openings = [lines for lines in told if "opened" in lines]
@@ -318,7 +318,7 @@ def test_a_file_that_is_no_capture_ends_with_2(
 
 
 def test_without_options_it_is_a_bound_lock_of_protocol_3_0_with_fixed_keys() -> None:
-    lock = stdio.build(stdio._arguments().parse_args([]))
+    lock = stdio.build(stdio.arguments().parse_args([]))
     assert lock.bound
     assert type(lock.app).__name__ == "LockApplication"
     assert lock._machine.radio.firmware.name == "3.0"
@@ -341,7 +341,7 @@ def test_a_capture_decides_what_no_option_says(
     name: str, arguments: list[str], app: str, bound: bool
 ) -> None:
     path = CAPTURES / f"{name}.jsonl"
-    parsed = stdio._arguments().parse_args(["--capture", str(path), *arguments])
+    parsed = stdio.arguments().parse_args(["--capture", str(path), *arguments])
     lock = stdio.build(parsed)
     header = load(f"{name}.jsonl").header
     assert (type(lock.app).__name__, lock.bound) == (app, bound)
@@ -352,7 +352,7 @@ def test_a_capture_decides_what_no_option_says(
 def test_a_single_key_can_be_given_beside_a_capture() -> None:
     path = CAPTURES / "lock-handshake.jsonl"
     arguments = ["--capture", str(path), "--local-key", "0123456789abcdef"]
-    lock = stdio.build(stdio._arguments().parse_args(arguments))
+    lock = stdio.build(stdio.arguments().parse_args(arguments))
     key = lock._machine.keys.local_key
     assert key is not None
     assert key.reveal() == b"0123456789abcdef"
@@ -360,7 +360,7 @@ def test_a_single_key_can_be_given_beside_a_capture() -> None:
 
 
 def test_a_check_code_can_be_there_from_the_beginning() -> None:
-    parsed = stdio._arguments().parse_args(["--check-code", "a163:52777950"])
+    parsed = stdio.arguments().parse_args(["--check-code", "a163:52777950"])
     app = stdio.build(parsed).app
     assert isinstance(app, LockApplication)
     assert app.codes.judge_opening(0xFFFF, 0xA163, b"52777950") is None

@@ -1,0 +1,82 @@
+"""``bleagent simulate``: a door for whoever has none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import anyio
+import pytest
+
+from bleagent.adapters.socket_radio import SocketRadio
+from bleagent.model import LockFacts
+from bleagent.simulator.stdio import TEST_KEYS
+from protocol import Central, LockKeys, Secret
+
+KEYS = LockKeys(
+    uuid=TEST_KEYS["uuid"],
+    virtual_id=TEST_KEYS["device_id"],
+    local_key=Secret(TEST_KEYS["local_key"]),
+)
+
+
+@contextmanager
+def _simulated(*options: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "bleagent", "simulate", *options],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_lock_on_a_port_answers_a_central_and_shows_each_packet() -> None:
+    with _simulated("lock", "--profile", "v3.0") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        port = int(first.removeprefix('socket = "127.0.0.1:').removesuffix('"\n'))
+        central = Central(KEYS, new_iv=lambda: os.urandom(16))
+        central.connected()
+
+        async def ask() -> Sequence[object]:
+            radio = SocketRadio("127.0.0.1", port)
+            facts = LockFacts(name="desk", device_id="desk", keys=KEYS)
+            found: Sequence[object] = []
+            with anyio.fail_after(20):
+                async with radio.connect(facts) as link:
+                    for fragment in central.ask_device_info(0).fragments:
+                        await link.write(fragment)
+                    async for value in link.notifications():
+                        found = central.receive(value, 0)
+                        if found:
+                            break
+            return found
+
+        assert [type(event).__name__ for event in anyio.run(ask)] == ["DeviceInfoReceived"]
+        assert process.stdout.readline() == "up\n"
+        assert process.stdout.readline().startswith("> 00")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+def test_by_lines_it_is_the_same_lock() -> None:
+    with _simulated("stdio", "--profile", "v3.0") as process:
+        out, _ = process.communicate("connect\ndump\n", timeout=20)
+        assert out.splitlines()[0] == "ok"
+        assert '"opened": 0' in out
+        assert process.returncode == 0
+
+
+@pytest.mark.parametrize("options", [("lock", "--profile", "v9"), ("stdio", "--nonsense"), ("x",)])
+def test_a_mistake_is_named(options: tuple[str, ...]) -> None:
+    with _simulated(*options) as process:
+        _, error = process.communicate(timeout=20)
+        assert process.returncode == 2
+        assert options[-1] in error
+        assert "Traceback" not in error
