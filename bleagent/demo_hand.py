@@ -13,6 +13,7 @@ from protocol import (
     DpName,
     Expected,
     RemoteProtocolError,
+    Secret,
 )
 from protocol import events as ev
 from protocol.dpmap import LockGeneration
@@ -57,7 +58,7 @@ class Hand:
             InstructionRequest(
                 device_id=self._demo.keys.virtual_id,
                 bluetooth_sn=reservation.sn,
-                device_random=self._demo.code.reveal().hex(),
+                device_random=Secret(self._demo.code.reveal().hex()),
                 open=True,
                 major=3,
             )

@@ -89,7 +89,7 @@ class InstructionRequest:
 
     device_id: str
     bluetooth_sn: int
-    device_random: str
+    device_random: Secret
     open: bool
     major: int
 

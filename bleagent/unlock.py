@@ -22,6 +22,7 @@ from protocol import (
     InstructionError,
     LocalProtocolError,
     Outgoing,
+    Secret,
 )
 from protocol import events as ev
 from protocol.gatt import usable_att_payload
@@ -358,11 +359,11 @@ class UnlockJob:
         record = dps.number(DpName.OPEN_RECORD) if DpName.OPEN_RECORD in dps else None
         return OpenQuestion(request, dps.number(DpName.OPEN_CHECKED), record)
 
-    def _device_random(self, client: LockClient, part: IssuedInstruction) -> str:
+    def _device_random(self, client: LockClient, part: IssuedInstruction) -> Secret:
         info = client.central.info
         if self._policy.device_random is DeviceRandom.CONNECTION_SRAND and info is not None:
-            return info.srand.reveal().hex()
-        return part.ins.reveal().hex() if part.ins is not None else ""
+            return Secret(info.srand.reveal().hex())
+        return Secret(part.ins.reveal().hex() if part.ins is not None else "")
 
     async def _sn_start(self) -> int:
         if self._policy.sn_start is SnStart.ONE:

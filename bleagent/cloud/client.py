@@ -296,22 +296,17 @@ def _unlock_call(request: InstructionRequest) -> Call:
 
 
 def _instruction_call(name: str, request: InstructionRequest, **more: bool | int) -> Call:
-    device_random = _text(request.device_random)
     return Call(
         name=name,
         params={
             "device_id": request.device_id,
             "bluetooth_sn": request.bluetooth_sn,
-            "device_random": device_random,
+            "device_random": request.device_random.reveal().decode(),
             **more,
         },
         repeatable=False,
-        secrets=(Secret(device_random),),
+        secrets=(request.device_random,),
     )
-
-
-def _text(value: str | Secret) -> str:
-    return value.reveal().decode() if isinstance(value, Secret) else value
 
 
 def _open(http: HttpAnswer, call: Call) -> codec.Answer:

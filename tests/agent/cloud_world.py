@@ -166,7 +166,7 @@ def request(sn: int = 33, *, opens: bool = True, major: int = 3) -> InstructionR
     return InstructionRequest(
         device_id=DEVICE,
         bluetooth_sn=sn,
-        device_random=CODE.reveal().decode(),
+        device_random=Secret(CODE.reveal().decode()),
         open=opens,
         major=major,
     )

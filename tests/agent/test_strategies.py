@@ -29,7 +29,7 @@ BOLT = Quirks(reports_bolt=True)
 def test_the_cloud_is_told_the_issued_code_by_default() -> None:
     async def story(world: World) -> None:
         assert told(await world.operate()) == ("confirmed", "ok")
-        assert [one.device_random for one in world.cloud.asked] == [CODE.hex()]
+        assert [one.device_random.reveal() for one in world.cloud.asked] == [CODE.hex().encode()]
 
     rehearse(story)
 
@@ -38,8 +38,8 @@ def test_the_cloud_is_told_the_connections_random_where_that_is_configured() -> 
     async def story(world: World) -> None:
         assert told(await world.operate()) == ("confirmed", "ok")
         (asked,) = world.cloud.asked
-        assert len(bytes.fromhex(asked.device_random)) == 6
-        assert asked.device_random != CODE.hex()
+        assert len(bytes.fromhex(asked.device_random.reveal().decode())) == 6
+        assert asked.device_random.reveal() != CODE.hex().encode()
 
     rehearse(story, device_random=DeviceRandom.CONNECTION_SRAND)
 

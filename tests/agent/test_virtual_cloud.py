@@ -261,7 +261,7 @@ async def test_device_random_is_what_the_strategy_says(
     the_lock = lock()
     the_lock.srand = Secret(SRAND)
     asked = InstructionRequest(
-        device_id=DEVICE, bluetooth_sn=7, device_random=device_random, open=True, major=3
+        device_id=DEVICE, bluetooth_sn=7, device_random=Secret(device_random), open=True, major=3
     )
     async with running(the_lock, random_check=check) as pair:
         if accepted:
