@@ -17,7 +17,6 @@ from bleagent.decode import (
     ARROWS,
     DecodeError,
     compare,
-    observe_capture,
     observe_packets,
     read_keys,
     to_json,
@@ -25,7 +24,7 @@ from bleagent.decode import (
 )
 from protocol.capture import Capture, CaptureError, format_capture, parse_capture
 from protocol.dpmap import DpMap, LockGeneration
-from protocol.observer import Observation, Seen
+from protocol.observer import Observation, Seen, observe_capture
 from protocol.rekey import RekeyError, rekey_capture
 
 UNREADABLE = 1

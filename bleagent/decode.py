@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from protocol import DpMap, LockKeys, ProtocolError, Sender
-from protocol.capture import Capture, Kind, RecordedFrame, keys_from_json
+from protocol.capture import Capture, RecordedFrame, keys_from_json
 from protocol.dpmap import LockGeneration
 from protocol.meaning import describe
-from protocol.observer import Observation, Observer, Seen
+from protocol.observer import Observation, Observer, Seen, in_order
 
 ARROWS = {">": Sender.CENTRAL, "<": Sender.LOCK}
 _MARKS = {sender: mark for mark, sender in ARROWS.items()}
@@ -19,19 +19,6 @@ _DPS = DpMap.default(LockGeneration.V3_3)
 
 class DecodeError(Exception):
     """Input that cannot be used; says what was found and what was expected."""
-
-
-def observe_capture(capture: Capture) -> list[Observation]:
-    """Read a recorded conversation from its packets and its header's keys alone."""
-    header = capture.header
-    observer = Observer(header.keys, header.protocol, header.bound, header.att_payload)
-    seen: list[Observation] = []
-    for event in capture.events:
-        if event.kind in (Kind.CONNECT, Kind.DISCONNECT):
-            seen += observer.link_changed()
-        elif event.value is not None:
-            seen += observer.feed(event.sender, event.value, event.line)
-    return _in_order(seen + observer.finish())
 
 
 def observe_packets(packets: Sequence[str], keys: LockKeys) -> list[Observation]:
@@ -54,7 +41,7 @@ def observe_packets(packets: Sequence[str], keys: LockKeys) -> list[Observation]
         except ValueError:
             raise DecodeError(f"packet {number} is not hexadecimal behind its first sign") from None
         seen += observer.feed(sender, value, number)
-    return _in_order(seen + observer.finish())
+    return in_order(seen + observer.finish())
 
 
 def read_keys(text: str, where: str) -> LockKeys:
@@ -124,7 +111,3 @@ def compare(capture: Capture, seen: Iterable[Observation]) -> list[str]:
 
 def _meaning(seen: Seen) -> str:
     return describe(seen.sender, seen.opened.frame, _DPS)
-
-
-def _in_order(seen: list[Observation]) -> list[Observation]:
-    return sorted(seen, key=lambda one: one.line)

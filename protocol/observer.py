@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .capture import Capture, Kind
 from .commands import CommandCode, Sender
 from .device_info import DeviceInfo
 from .dialect import Dialect, double_md5_auth
@@ -171,3 +172,21 @@ def _begins(packet: bytes) -> bool:
         return read_varint(packet, 0)[0] == 0
     except FragmentError:
         return False
+
+
+def observe_capture(capture: Capture) -> list[Observation]:
+    """Read a recorded conversation from its packets and its header's keys alone."""
+    header = capture.header
+    observer = Observer(header.keys, header.protocol, header.bound, header.att_payload)
+    seen: list[Observation] = []
+    for event in capture.events:
+        if event.kind in (Kind.CONNECT, Kind.DISCONNECT):
+            seen += observer.link_changed()
+        elif event.value is not None:
+            seen += observer.feed(event.sender, event.value, event.line)
+    return in_order(seen + observer.finish())
+
+
+def in_order(seen: list[Observation]) -> list[Observation]:
+    """By the line on which each was complete."""
+    return sorted(seen, key=lambda one: one.line)

@@ -263,9 +263,10 @@ class Peripheral:
         if not self.bound:
             status = PairStatus.BOUND
             events.append(self._bind(command.data))
+        if not self.paired:  # pairing once more keeps nothing alive (reference: protocol §3.5)
+            idle = self.firmware.idle_timeout
+            self._deadline = None if idle is None else now + idle
         self._state = advance(PERIPHERAL, self._state, Step.PAIRED)
-        idle = self.firmware.idle_timeout
-        self._deadline = None if idle is None else now + idle
         if reply_flag is None:
             reply_flag = dialect.session_flag
         events.append(self._status(command, status, flag=reply_flag))

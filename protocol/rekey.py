@@ -27,7 +27,7 @@ from .frame import Frame
 from .keys import KeyRing, SecurityFlag
 from .leaks import find_leak
 from .message import Opened
-from .observer import Observation, Observer, Seen, Unreadable
+from .observer import Observation, Seen, Unreadable, observe_capture
 from .scrub import Scrubbed, Scrubber
 from .scrub_header import NAME, ORIGIN, header_secrets, scrub_header
 from .scrub_local import scrub_local
@@ -108,21 +108,9 @@ class _Message:
     packets: tuple[Event, ...]
 
 
-def _observe(capture: Capture) -> list[Observation]:
-    header = capture.header
-    observer = Observer(header.keys, header.protocol, header.bound, header.att_payload)
-    told: list[Observation] = []
-    for event in capture.events:
-        if event.kind in (Kind.CONNECT, Kind.DISCONNECT):
-            told += observer.link_changed()
-        elif event.value is not None:
-            told += observer.feed(event.sender, event.value, event.line)
-    return sorted(told + observer.finish(), key=lambda one: one.line)
-
-
 def _messages(capture: Capture) -> dict[int, _Message]:
     """Messages by the line of their last packet; every packet is in one of them."""
-    told = {(one.sender, one.line): one for one in _observe(capture)}
+    told = {(one.sender, one.line): one for one in observe_capture(capture)}
     waiting: dict[Sender, list[Event]] = {sender: [] for sender in Sender}
     found: dict[int, _Message] = {}
     for event in capture.events:
@@ -319,7 +307,7 @@ def _check(
     values: Substitutes,
 ) -> None:
     text = format_capture(copy.result)
-    seen = _observe(parse_capture(text))
+    seen = observe_capture(parse_capture(text))
     found = [(one.sender, one.opened) for one in seen if isinstance(one, Seen)]
     if len(found) < len(seen) or found != copy.frames:
         raise RekeyError("conversation", "the copy does not read like the original")

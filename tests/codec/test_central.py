@@ -27,7 +27,7 @@ from protocol import events as ev
 from protocol.commands import DpWrite, DpWriteV4
 from protocol.credits import QUIET, Origin, RecordAcks
 from protocol.errors import SequenceError
-from protocol.firmware import Firmware
+from protocol.firmware import IDLE_TIMEOUT, Firmware
 from protocol.fragment import split
 from protocol.frame import MAX_SN, Frame
 from protocol.keys import KeyRing
@@ -596,3 +596,18 @@ class Numbers(RuleBasedStateMachine):
 
 TestNumbers = Numbers.TestCase
 TestNumbers.settings = settings(max_examples=60, stateful_step_count=25)
+
+
+def test_pairing_once_more_does_not_put_off_the_hang_up() -> None:
+    """Only writes and acknowledgements keep a lock awake (reference: protocol §3.5)."""
+    pair = Pair()
+    pair.handshake()
+    until = pair.lock.deadline()
+    assert until == pair.now + IDLE_TIMEOUT
+    pair.now += 60
+    pair.central = Pair(sn_start=100).central
+    pair.central.connected()
+    pair.deliver(pair.central.ask_device_info(pair.now))
+    events = pair.deliver(pair.central.pair(pair.now))
+    assert any(isinstance(event, ev.Paired) for event in events)
+    assert pair.lock.deadline() == until
