@@ -91,6 +91,20 @@ class RadioUnavailable(LinkError):
     advice = "Check the adapter and bluetoothd."
 
 
+class RadioBusy(LinkError):
+    """The Bluetooth stack says that something of the kind is in progress already."""
+
+    code = "radio-busy"
+    advice = "It heals by itself within a minute; if not, restart bluetooth.service."
+
+
+class IncompleteTable(LinkError):
+    """Connected, but a characteristic that is needed is not there."""
+
+    code = "gatt-table-incomplete"
+    advice = "Try again; if it stays, this device is not a lock of a kind that is known here."
+
+
 # -- store
 
 

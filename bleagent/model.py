@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from protocol import LockKeys, Secret
+from protocol.advertisement import Advertisement
 
 
 class Action(StrEnum):
@@ -162,3 +163,25 @@ class OperationRecord:
     """Unix seconds."""
     finished_at: float | None = None
     ending: Ending | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterInfo:
+    """One Bluetooth adapter of this machine."""
+
+    name: str
+    """The kernel's, such as ``hci0``."""
+    address: str
+    powered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """One advertisement of a lock as one adapter heard it. ``at``: monotonic seconds."""
+
+    adapter: str
+    address: str
+    """Upper case, with colons; not authenticated (safety H1)."""
+    rssi: int
+    advertisement: Advertisement
+    at: float

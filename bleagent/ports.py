@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from .model import (
+    AdapterInfo,
     Ending,
     InstructionRequest,
     IssuedConfig,
@@ -14,6 +15,7 @@ from .model import (
     OperationRecord,
     OperationRequest,
     SealedInstruction,
+    Sighting,
 )
 
 
@@ -56,6 +58,51 @@ class LockRadio(Protocol):
 
     def connect(self, lock: LockFacts) -> AbstractAsyncContextManager[LockLink]:
         """Connect; leaving the context disconnects. Raises LinkError."""
+        ...
+
+
+class Bluetooth(Protocol):
+    """This machine's Bluetooth stack: adapters, scanning, connections. No policy of ours.
+
+    Every call has a bound of its own and raises LinkError: RadioUnavailable where the stack or
+    the adapter is gone, RadioBusy where it says that something is in progress already.
+    """
+
+    async def adapters(self) -> list[AdapterInfo]:
+        """Those that are there now."""
+        ...
+
+    def scan(
+        self, adapter: str, heard: Callable[[Sighting], None]
+    ) -> AbstractAsyncContextManager[None]:
+        """Listen as long as the context lasts; ``heard`` is told of locks only, known or not."""
+        ...
+
+    def connect(
+        self, adapter: str, address: str, *, within: float, fresh: bool = False
+    ) -> AbstractAsyncContextManager[LockLink]:
+        """One attempt, notifications on and characteristics verified when it is entered.
+
+        ``fresh``: believe no remembered GATT table. Leaving the context disconnects. Raises
+        LockNotFound where the device is not known or does not answer within ``within`` seconds,
+        IncompleteTable where a characteristic is missing.
+        """
+        ...
+
+    async def forget(self, adapter: str, address: str) -> None:
+        """Remove the stack's own memory of a device, its GATT table included."""
+        ...
+
+    async def connected(self, adapter: str) -> list[str]:
+        """Addresses that the stack holds connections to, whoever made them."""
+        ...
+
+    async def disconnect(self, adapter: str, address: str) -> None:
+        """End somebody's connection; returns when it is seen to have ended (safety A5)."""
+        ...
+
+    async def power_cycle(self, adapter: str) -> None:
+        """Off and on again; returns when it is on."""
         ...
 
 

@@ -48,7 +48,7 @@ PURE_STDLIB = frozenset(
 )
 
 # Each touches the world. One adapter each may know it, the HTTP ones also the HTTP server.
-BLE = frozenset({"bleak", "bleak_retry_connector"})
+BLE = frozenset({"bleak", "bleak_retry_connector", "dbus_fast"})
 HTTP_SERVER = frozenset({"fastapi", "starlette", "uvicorn"})
 EDGES = BLE | HTTP_SERVER | {"aiomqtt", "bumble", "httpx", "sqlite3"}
 CLI_LIBRARIES = frozenset({"rich", "typer"})
@@ -88,16 +88,26 @@ RULES: dict[str, Rule] = {
     "bleagent.issued": JOB,
     "bleagent.check_code": JOB,
     "bleagent.endings": JOB,
+    "bleagent.radio": JOB,
+    "bleagent.recovery": JOB,
+    "bleagent.sightings": JOB,
+    "bleagent.supervisor": JOB,
+    "bleagent.session": JOB,
     "bleagent.sync": JOB,
     "bleagent.records": JOB,
     "bleagent.outbox": JOB,
     "bleagent.adapters": adapter(),
-    "bleagent.adapters.bleak_link": adapter(*BLE),
+    "bleagent.adapters.bluez": adapter(*BLE),
     "bleagent.adapters.httpx_transport": adapter("httpx"),
     "bleagent.adapters.sqlite_store": adapter("sqlite3"),
     "bleagent.adapters.sinks": adapter("aiomqtt"),
     "bleagent.http": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - HTTP_SERVER),
     "bleagent.simulator": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - HTTP_SERVER),
+    # The virtual lock as a Bluetooth peripheral, on any of bumble's transports.
+    "bleagent.simulator.peripheral": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"bumble"},
+        may=frozenset({"bleagent.simulator"}),
+    ),
     # The running daemon is put together here, and never with a simulated part.
     "bleagent.app": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.simulator"},
@@ -252,7 +262,7 @@ def test_the_codec_calls_nothing_that_reaches_the_world(path: Path) -> None:
         ("bleagent.cloud.client", "import httpx"),
         ("bleagent.cloud.client", "from ..adapters.httpx_transport import HttpxTransport"),
         ("bleagent.adapters.sqlite_store", "import httpx"),
-        ("bleagent.adapters.sqlite_store", "from . import bleak_link"),
+        ("bleagent.adapters.sqlite_store", "from . import bluez"),
         ("bleagent.adapters.new_one", "import bleak"),
         ("bleagent.http.routes", "from bleagent.app import App"),
         ("bleagent.__main__", "from bleagent.simulator import world"),
@@ -272,7 +282,7 @@ def test_a_planted_violation_is_found(module: str, source: str) -> None:
         ("protocol.frame", "from . import errors"),
         ("bleagent.unlock", "from protocol import Central"),
         ("bleagent.unlock", "from .ports import Ledger"),
-        ("bleagent.adapters.bleak_link", "import bleak_retry_connector"),
+        ("bleagent.adapters.bluez", "import bleak_retry_connector"),
         ("bleagent.adapters.sinks.file", "from .mqtt import topic"),
         ("bleagent.http.routes", "from fastapi import APIRouter"),
         ("bleagent.simulator.world", "from .virtual_lock import VirtualLock"),
