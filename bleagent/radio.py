@@ -19,7 +19,8 @@ import structlog
 from anyio.abc import TaskGroup
 
 from .airtime import LockAir, RadioAir, Usage
-from .antenna import CALL_BOUND, Antenna, Surroundings, bounded
+from .antenna import Antenna, Surroundings
+from .bounds import CALL_BOUND, bounded
 from .choice import RECENT, Choice, Chooser
 from .errors import (
     LinkError,

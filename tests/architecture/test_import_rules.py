@@ -91,6 +91,7 @@ RULES: dict[str, Rule] = {
     "bleagent.radio": JOB,
     "bleagent.airtime": JOB,
     "bleagent.antenna": JOB,
+    "bleagent.bounds": JOB,
     "bleagent.choice": JOB,
     "bleagent.gate": JOB,
     "bleagent.recovery": JOB,
