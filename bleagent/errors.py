@@ -84,6 +84,16 @@ class PairingRefused(LinkError):
     advice = "Check that the configured device id belongs to this lock."
 
 
+class LockChanged(LinkError):
+    """Something has our key and is not what this lock was proven to be."""
+
+    code = "lock-changed"
+    advice = (
+        "If the lock was updated, replaced or bound anew: stop the agent, run "
+        "`bleagent forget NAME`, start it. Otherwise something answers in its place."
+    )
+
+
 class RadioUnavailable(LinkError):
     """No usable Bluetooth adapter."""
 

@@ -28,11 +28,11 @@ EARLY = """\
         self._check_deadline()
         self._scope.deadline = math.inf
 """
-JUDGED = "            ending = await self._judged(client)\n"
+JUDGED = "            ending = await self._judged(client, question)\n"
 RETRY = """\
             if ending.result == WRONG_CODE:
                 await self._configs.refresh()
-                return await self._act(client, visit)
+                return await self._act(session)
 """
 NONSENSE = ("SyntaxError", "ImportError", "ModuleNotFoundError", "NameError", "UnboundLocalError")
 
@@ -122,7 +122,7 @@ MUTANTS = (
         f"{NUMBERS}::test_only_a_plausible_next_number_is_believed",
     ),
     Mutant(
-        "a visit's numbers forget what was sealed", "bleagent/unlock.py",
+        "a visit's numbers forget what was sealed", "bleagent/session.py",
         (("return 1 if mark >= MAX_SN_MARK else mark + 1", "return 1 + 0 * mark"),),
         f"{FRIENDS}::test_a_frame_of_an_earlier_visit_opens_nothing_on_ours",
     ),
