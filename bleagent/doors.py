@@ -16,6 +16,7 @@ from .endings import contradicts
 from .errors import (
     KeyReused,
     LockBusy,
+    NotWarm,
     StoreError,
     TooLate,
     UnknownLock,
@@ -30,7 +31,7 @@ from .model import (
     Phase,
     Principal,
 )
-from .policy import Policy
+from .policy import Connection, Policy
 from .supervisor import Supervisor
 from .unlock import Ports, UnlockJob
 from .visit import Evidence
@@ -125,6 +126,23 @@ class Doors:
     def busy(self, name: str) -> bool:
         """Whether an operation of this lock is going on."""
         return name in self._busy
+
+    def keep_warm(self, name: str) -> float:
+        """A hint that somebody is coming: connect, and stay; for how many seconds.
+
+        Raises:
+            UnknownLock: no such lock.
+            NotWarm: its connection is made on demand only.
+        """
+        policy = self.door(name).policy
+        if policy.connection is Connection.ON_DEMAND:
+            raise NotWarm(f"{name} is connected to on demand only")
+        self._supervisor.owner(name).keep_warm()
+        return policy.warm_for
+
+    def connected(self, name: str) -> bool:
+        """Whether a command to this lock could go out at once."""
+        return self._supervisor.owner(name).paired
 
     async def settled(self) -> None:
         """Wait until every operation has left its lock: a record may still be on the air (A6)."""

@@ -184,6 +184,13 @@ class UnresolvedOperation(Rejected):
     advice = "Look at the door; name the operation in `after` to go on knowingly."
 
 
+class NotWarm(Rejected):
+    """A hint for a lock that is connected to on demand only."""
+
+    code = "connection-on-demand"
+    advice = 'Set connection = "warm" for this lock, if its phones can wait.'
+
+
 class TooLate(Rejected):
     """The deadline lies in the past, or the agent was stalled when the request came."""
 

@@ -30,6 +30,10 @@ the lock itself hangs up after 120, and nothing may be written just to be heard.
 FIRST_PAUSE = 1.0
 """Seconds before a connection that nobody waits for is tried again, doubled each time."""
 LONGEST_PAUSE = 60.0
+CALL_STAY = 15.0
+"""Seconds for a visit to a lock that calls: to reach it, and to listen."""
+CALL_AGAIN = 60.0
+"""Seconds between two such visits; a lock goes on calling until it has told everything."""
 STABLE = 10.0
 """Seconds after which a connection that ended had been a good one."""
 
@@ -85,6 +89,7 @@ class LockOwner:
         self._runs = False
         self._stopped = False
         self._keep_until = math.inf if policy.connection is Connection.HELD else 0.0
+        self._call_after = -math.inf
         self.paired = False
         """Whether there is a connection that a command could go out on at once."""
 
@@ -128,6 +133,20 @@ class LockOwner:
         until = self._ports.clock.now() + self._policy.warm_for
         self._keep_until = max(self._keep_until, until)
         self.wake()
+
+    def called(self) -> bool:
+        """The lock says that it has something to tell: visit it, if nobody has of late.
+
+        Returns whether a visit begins. Its battery is the user's: a lock that goes on calling,
+        or somebody who calls in its name, is not visited more often than once a minute.
+        """
+        now = self._ports.clock.now()
+        if self._stopped or self._runs or now < self._call_after:
+            return False
+        self._call_after = now + CALL_AGAIN
+        self._keep_until = max(self._keep_until, now + CALL_STAY)
+        self.wake()
+        return True
 
     def wake(self) -> None:
         """Look again at what is wanted."""

@@ -72,6 +72,10 @@ def create_app(parts: HttpParts) -> FastAPI:
     _add_errors(app)
     _add_reads(app, parts)
 
+    @app.post("/v1/locks/{lock}/hint")
+    async def hint(lock: str, _caller: Caller) -> Response:
+        return JSONResponse({"lock": lock, "seconds": parts.doors.keep_warm(lock)}, 202)
+
     @app.post("/v1/locks/{lock}/{action}")
     async def operate(
         lock: str,
@@ -141,6 +145,8 @@ def _lock_view(parts: HttpParts, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "busy": parts.doors.busy(name),
+        "connection": policy.connection,
+        "connected": parts.doors.connected(name),
         "lock_via": policy.lock_via,
         "offline": policy.offline,
     }

@@ -18,7 +18,7 @@ from bleagent.simulator.quirks import Quirks
 from bleagent.supervisor import LONGEST_SILENCE, LockOwner, Urgency
 from protocol import events as ev
 from protocol.verdict import CONFIRMED, LockQuestion
-from tests.agent.stories import ending, partings, told, until
+from tests.agent.stories import ending, happens, partings, told, until
 from tests.agent.world import DOOR, World, rehearse
 
 
@@ -213,6 +213,46 @@ def test_a_hint_connects_and_keeps_the_lock_warm() -> None:
         assert visits(world) == [pytest.approx(began, abs=0.1)]
 
     rehearse(story, connection=Connection.WARM, warm_for=60.0)
+
+
+def test_a_lock_that_calls_is_visited_and_not_all_the_time() -> None:
+    async def story(world: World) -> None:
+        owner = owner_of(world)
+        assert owner.called()
+        await until(lambda: world.lock.paired)
+        await happens(world, {"action": "record", "dp": 12, "value": 3})
+        for _ in range(100):
+            await anyio.sleep(1)
+            owner.called()
+        assert len(visits(world)) == 2
+        assert visits(world)[1] - visits(world)[0] == pytest.approx(60.0, abs=1.1)
+        assert len(world.memory.reports) == 1
+        lasted = partings(world)[0]
+        assert lasted == (1, "the central left")
+
+    rehearse(story)
+
+
+def test_a_call_in_somebody_elses_name_costs_one_attempt_a_minute() -> None:
+    async def story(world: World) -> None:
+        world.radio.faults = world.radio.then = Faults(absent=True)
+        owner = owner_of(world)
+        begun = []
+        for _ in range(180):
+            begun.append(owner.called())
+            await anyio.sleep(1)
+        assert sum(begun) == 3
+        assert not owner._runs
+
+    rehearse(story)
+
+
+def test_while_somebody_uses_the_lock_it_need_not_be_visited() -> None:
+    async def story(world: World) -> None:
+        async with owner_of(world).use():
+            assert not owner_of(world).called()
+
+    rehearse(story)
 
 
 def test_a_held_lock_is_connected_again_and_left_before_it_hangs_up() -> None:

@@ -249,3 +249,25 @@ async def test_a_token_that_cannot_be_read_again_leaves_the_old_one_good(tmp_pat
             while b"token.not_read" not in site.log.read_bytes():
                 await anyio.sleep(0.02)
         assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
+
+
+async def test_a_hint_connects_a_warm_lock_before_anybody_asks(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, _):
+        cold = await client.post("/v1/locks/front/hint")
+        assert (cold.status_code, cold.json()["code"]) == (409, "connection-on-demand")
+        assert (await client.post("/v1/locks/back/hint")).status_code == 404
+        del client.headers["Authorization"]
+        assert (await client.post("/v1/locks/front/hint")).status_code == 401
+    site = Site(tmp_path, connection="warm")
+    async with site.up(), site.daemon() as (client, _):
+        assert (await client.get("/v1/locks")).json()["locks"][0]["connected"] is False
+        hint = await client.post("/v1/locks/front/hint")
+        assert (hint.status_code, hint.json()) == (202, {"lock": "front", "seconds": 120.0})
+        with anyio.fail_after(20):
+            while not (await client.get("/v1/locks")).json()["locks"][0]["connected"]:
+                await anyio.sleep(0.02)
+        body = (await unlock(client, "one")).json()
+        assert body["outcome"] == "confirmed"
+        assert "connect" not in body["steps"]
+        assert site.opened == 1
