@@ -217,7 +217,7 @@ class Radio(Controller):
         if pending is not None and pending.peer_address == pdu.advertiser_address:
             self.create_le_connection(pdu.advertiser_address)
             if (made := self.le_connections.get(pdu.advertiser_address)) is not None:
-                asyncio.get_running_loop().call_later(ESTABLISHMENT, self._check_established, made)
+                asyncio.get_running_loop().call_soon(self._check_established, made)
 
     def _report(self, pdu: ll.AdvInd | ll.AdvExtInd, sender: Radio) -> None:
         event = hci.HCI_LE_Advertising_Report_Event
@@ -235,9 +235,8 @@ class Radio(Controller):
     def _check_established(self, connection: Connection) -> None:
         """Somebody else was faster, or the lock is gone (gap 8)."""
         if self.link.peer(connection) is None:
-            self.lose(
-                connection, hci.HCI_ErrorCode.CONNECTION_FAILED_TO_BE_ESTABLISHED_ERROR
-            )  # fmt: skip
+            reason = hci.HCI_ErrorCode.CONNECTION_FAILED_TO_BE_ESTABLISHED_ERROR
+            asyncio.get_running_loop().call_later(ESTABLISHMENT, self.lose, connection, reason)
 
     def on_hci_reset_command(
         self, command: hci.HCI_Reset_Command

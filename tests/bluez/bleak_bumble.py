@@ -73,6 +73,8 @@ class Adapter:
         self._powering = asyncio.Lock()
         self.connecting = asyncio.Lock()
         """A controller has room for one pending connection."""
+        self.scanning = asyncio.Lock()
+        """Held while a scan is started or stopped."""
 
     async def ready(self) -> Device:
         """The host, powered on when first used."""
@@ -128,18 +130,22 @@ class BleakScannerBumble(BaseBleakScanner):
 
     async def start(self) -> None:
         self.seen_devices = {}
-        device = await _current().ready()
-        device.on(Device.EVENT_ADVERTISEMENT, self._heard)
-        if not device.is_scanning:
-            await device.start_scanning(
-                active=self._active, own_address_type=hci.OwnAddressType.PUBLIC
-            )
+        adapter = _current()
+        device = await adapter.ready()
+        async with adapter.scanning:
+            device.on(Device.EVENT_ADVERTISEMENT, self._heard)
+            if not device.is_scanning:
+                await device.start_scanning(
+                    active=self._active, own_address_type=hci.OwnAddressType.PUBLIC
+                )
 
     async def stop(self) -> None:
-        device = await _current().ready()
-        device.remove_listener(Device.EVENT_ADVERTISEMENT, self._heard)
-        if device.is_scanning and not device.listeners(Device.EVENT_ADVERTISEMENT):
-            await device.stop_scanning()
+        adapter = _current()
+        device = await adapter.ready()
+        async with adapter.scanning:
+            device.remove_listener(Device.EVENT_ADVERTISEMENT, self._heard)
+            if device.is_scanning and not device.listeners(Device.EVENT_ADVERTISEMENT):
+                await device.stop_scanning()
 
     def _heard(self, advertisement: Advertisement) -> None:
         data = advertisement.data
