@@ -101,7 +101,9 @@ def _parse(data: AdvertisementData) -> Advertisement:
 
 
 @asynccontextmanager
-async def talk(device: BLEDevice, lock: VirtualLock) -> AsyncIterator[LockClient]:
+async def talk(
+    device: BLEDevice, lock: VirtualLock, keys: LockKeys = KEYS
+) -> AsyncIterator[LockClient]:
     """Connect and go through the handshake."""
     heard: asyncio.Queue[bytes | None] = asyncio.Queue()
     client = BleakClient(device, lambda _: heard.put_nowait(None))
@@ -110,7 +112,7 @@ async def talk(device: BLEDevice, lock: VirtualLock) -> AsyncIterator[LockClient
         link = BleakLink(client, heard)
         await link.listen()
         central = Central(
-            KEYS,
+            keys,
             new_iv=lambda: secrets.token_bytes(16),
             dialect=lock.firmware.dialect,
             att_payload=usable_att_payload(link.att_payload, lock.firmware.protocol[0]),
