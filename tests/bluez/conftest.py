@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from .air import Air
 from .bleak_bumble import Adapter
 from .private_bus import dbus_daemon
 from .scripted_bluez import ScriptedBluez, scripted_bluez
+
+# What needs a real BlueZ is collected where there is an image of one: `make test-bluez`.
+collect_ignore = [] if os.environ.get("BLUEZ_VM_IMAGE") else ["vm"]
 
 
 @pytest.fixture

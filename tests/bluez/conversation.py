@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bleak import BleakClient, BleakScanner
+from bleak.backends.bluezdbus import manager
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
@@ -122,6 +123,14 @@ async def talk(
             yield conversation
     finally:
         await client.disconnect()
+
+
+async def forget_bleak() -> None:
+    """End the bus connection that bleak keeps for this event loop."""
+    instance = manager._global_instances.pop(asyncio.get_running_loop(), None)
+    if instance is not None and instance._bus is not None:
+        instance._bus.disconnect()
+        await instance._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
 
 async def open_door(conversation: LockClient) -> ev.Reported:

@@ -10,51 +10,23 @@ import pytest
 from bleak import BleakClient, BleakScanner
 from bleak.exc import BleakError
 
-from bleagent.clock import SystemClock
 from bleagent.errors import LinkError
-from bleagent.ports import Clock
-from bleagent.simulator.peripheral import PeripheralLock
-from bleagent.simulator.profiles import PROFILE_NAMES, profile
+from bleagent.simulator.profiles import PROFILE_NAMES
 from bleagent.simulator.quirks import Quirks
-from bleagent.simulator.virtual_lock import VirtualLock
 from protocol.advertisement import Advertisement
 from protocol.gatt import OLD_PROFILE, PROFILES, parse_read_value
 
 from .air import Air, Radio
 from .bleak_bumble import Adapter
-from .conversation import CODE, KEYS, PERIPHERAL, find, hear, open_door, talk
+from .conversation import KEYS, find, hear, open_door, talk
+from .radio_door import ADDRESS, RadioDoor
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("adapter")]
-ADDRESS = "DC:23:51:00:00:01"
-
-
-class Door(PeripheralLock):
-    """A lock on the air of a test, with what its tap was told."""
-
-    def __init__(
-        self,
-        air: Air,
-        name: str = "v3.0",
-        *,
-        address: str = ADDRESS,
-        clock: Clock | None = None,
-        quirks: Quirks | None = None,
-        bound: bool = True,
-    ) -> None:
-        self.radio = Radio(air, address, "lock")
-        self.tapped: list[tuple[str, bytes]] = []
-        clock = SystemClock() if clock is None else clock
-        lock = VirtualLock(KEYS, profile(name), now=clock.now(), quirks=quirks, bound=bound)
-        lock.preset_check_code(PERIPHERAL, CODE)
-        super().__init__(
-            lock, clock, self.radio.transport, interval=30,
-            tap=lambda mark, what: self.tapped.append((mark, what)),
-        )  # fmt: skip
 
 
 @asynccontextmanager
-async def door(air: Air, name: str = "v3.0") -> AsyncIterator[Door]:
-    served = Door(air, name)
+async def door(air: Air, name: str = "v3.0") -> AsyncIterator[RadioDoor]:
+    served = RadioDoor(air, name)
     async with served.serve() as address:
         assert address == ADDRESS
         yield served
@@ -116,7 +88,7 @@ async def test_it_asks_to_be_connected_to(air: Air) -> None:
 
 
 async def test_a_lock_without_an_owner_advertises_its_product(air: Air) -> None:
-    served = Door(air, bound=False)
+    served = RadioDoor(air, bound=False)
     async with served.serve():
         heard = await hear(ADDRESS)
     assert heard.bound is False
@@ -181,7 +153,7 @@ async def test_a_short_silence_delays_and_loses_nothing(air: Air) -> None:
 
 
 async def test_what_it_says_on_connecting_waits_for_the_subscription(air: Air) -> None:
-    served = Door(air, quirks=Quirks(pushes_info_on_connect=True))
+    served = RadioDoor(air, quirks=Quirks(pushes_info_on_connect=True))
     async with served.serve(), BleakClient(await find(ADDRESS)) as client:
         heard: asyncio.Queue[bytes] = asyncio.Queue()
         await client.start_notify(
@@ -221,9 +193,9 @@ async def test_of_two_centrals_at_once_one_is_connected(air: Air, adapter: Adapt
 
 async def test_ten_locks_are_opened_at_once(air: Air) -> None:
     addresses = [f"DC:23:51:00:01:{number:02X}" for number in range(10)]
-    doors = [Door(air, address=address) for address in addresses]
+    doors = [RadioDoor(air, address=address) for address in addresses]
 
-    async def use(served: Door) -> None:
+    async def use(served: RadioDoor) -> None:
         async with (
             served.serve() as address,
             talk(await find(address), served.lock) as conversation,

@@ -57,12 +57,11 @@ async def test_a_call_hangs_as_scripted(bluez: ScriptedBluez) -> None:
 async def test_the_lock_hangs_up(bluez: ScriptedBluez) -> None:
     scripted = door(bluez)
     lost = asyncio.Event()
-    client = BleakClient(await find(ADDRESS), lambda _: lost.set())
-    await client.connect()
-    scripted.hang_up()
-    async with asyncio.timeout(5):
-        await lost.wait()
-    assert not client.is_connected
+    async with BleakClient(await find(ADDRESS), lambda _: lost.set()) as client:
+        scripted.hang_up()
+        async with asyncio.timeout(5):
+            await lost.wait()
+        assert not client.is_connected
 
 
 async def test_bluetoothd_dies_and_comes_back(bluez: ScriptedBluez) -> None:
@@ -71,8 +70,10 @@ async def test_bluetoothd_dies_and_comes_back(bluez: ScriptedBluez) -> None:
     await client.connect()
     await bluez.die()
     assert not scripted.is_connected
-    with pytest.raises(BleakError):
+    with pytest.raises(BleakError, match="ServiceUnknown"):
         await client.write_gatt_char(scripted.profile.write, b"x", response=False)
+    with pytest.raises(BleakError):
+        await client.disconnect()
     await bluez.revive()
     async with talk(await find(ADDRESS), scripted.lock) as conversation:
         await open_door(conversation)
