@@ -26,7 +26,7 @@ from protocol.advertisement import Advertisement
 from protocol.gatt import PROFILES, build_read_value, expand_uuid
 
 from .actions import Action, Closed, HungUp, Notification, Opened
-from .advertising import PRODUCT_ID, advertisement
+from .advertising import LOCAL_NAMES, PRODUCT_ID, advertisement
 from .application import LocalEventError
 from .tap import Tap, no_tap
 from .virtual_lock import VirtualLock
@@ -121,7 +121,9 @@ class PeripheralLock:
         self._connection: Connection | None = None
         self._subscribed = False
         self._transport = transport
-        config = DeviceConfiguration(name="lock", address=hci.Address.generate_static_address())
+        config = DeviceConfiguration(
+            name=_name(lock), address=hci.Address.generate_static_address()
+        )
         self._device = Device.from_config_with_hci(config, transport.source, transport.sink)
         self._device.gatt_server.max_mtu = lock.att_payload + ATT_HEADER
         self._device.on(Device.EVENT_CONNECTION, self._on_connection)
@@ -346,6 +348,11 @@ class PeripheralLock:
     async def _watch_transport(self) -> None:
         await asyncio.wait([self._transport.source.terminated])
         raise RadioUnusable("the radio is gone: its transport has ended; plug it in again")
+
+
+def _name(lock: VirtualLock) -> str:
+    """Generic access has the name that is advertised."""
+    return LOCAL_NAMES[lock.firmware.name].rstrip("\0")
 
 
 def _uuid(full: str) -> UUID:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from dbus_fast import Variant
 
+from protocol.gatt import expand_uuid
+
 from . import bluez_discovery as discovery
 from . import bluez_names as names
 from .bluez_errors import (
@@ -26,6 +28,9 @@ from .scripted_lock import HEADER, ScriptedLock
 
 if TYPE_CHECKING:
     from .scripted_bluez import Call, ScriptedBluez
+
+BASIC_SERVICES = (expand_uuid(0x1800), expand_uuid(0x1801))
+"""Generic access and attributes: every device has them."""
 
 
 async def do(bluez: ScriptedBluez, call: Call) -> Answer:
@@ -92,7 +97,7 @@ async def _connect(bluez: ScriptedBluez, call: Call) -> Answer:
     adapter = path.rpartition("/")[0]
     if not discovery.is_powered(bluez, adapter):
         raise not_ready()
-    if bluez.get(path, names.DEVICE, "Connected"):
+    if is_connected(bluez, path):
         raise BluezError("org.bluez.Error.AlreadyConnected", "Already Connected")
     if path in bluez.connecting:
         raise in_progress()
@@ -128,14 +133,22 @@ async def establish(bluez: ScriptedBluez, path: str, lock: ScriptedLock) -> None
 
 
 def _resolve(bluez: ScriptedBluez, path: str, lock: ScriptedLock) -> None:
-    if not bluez.get(path, names.DEVICE, "Connected"):
+    if not is_connected(bluez, path):
         return
     if bluez.objects_late:
-        bluez.set(path, names.DEVICE, ServicesResolved=Variant("b", True))
+        _announce(bluez, path, lock)
         bluez.later(lambda: _add_table(bluez, path, lock), names.ADVERTISING_INTERVAL)
         return
     _add_table(bluez, path, lock)
-    bluez.set(path, names.DEVICE, ServicesResolved=Variant("b", True))
+    _announce(bluez, path, lock)
+
+
+def _announce(bluez: ScriptedBluez, path: str, lock: ScriptedLock) -> None:
+    """From now on its UUIDs are those of its services, not those that it advertises."""
+    bluez.resolved.add(path)
+    uuids = [*BASIC_SERVICES, lock.profile.service]
+    changes = {"UUIDs": Variant("as", uuids), "ServicesResolved": Variant("b", True)}
+    bluez.set(path, names.DEVICE, **changes)
 
 
 def _table(lock: ScriptedLock) -> list[tuple[str, list[str]]]:
@@ -154,7 +167,7 @@ def _characteristic_path(device: str, uuid: str, lock: ScriptedLock) -> str:
 
 
 def _add_table(bluez: ScriptedBluez, device: str, lock: ScriptedLock) -> None:
-    if not bluez.get(device, names.DEVICE, "Connected"):
+    if not is_connected(bluez, device):
         return
     service = f"{device}/service0001"
     if service not in bluez.objects:
@@ -179,9 +192,14 @@ def _add_table(bluez: ScriptedBluez, device: str, lock: ScriptedLock) -> None:
         bluez.add(path, names.CHARACTERISTIC, properties)
 
 
+def is_connected(bluez: ScriptedBluez, path: str) -> bool:
+    """Whether it is a device that is."""
+    return bool(bluez.get(path, names.DEVICE, "Connected"))
+
+
 def end_connection(bluez: ScriptedBluez, path: str, reason: str, *, tell: bool = True) -> None:
     """The connection of a device ends, if it has one."""
-    if not bluez.get(path, names.DEVICE, "Connected"):
+    if not is_connected(bluez, path):
         return
     for one in [one for one in bluez.notifying if one.startswith(f"{path}/")]:
         del bluez.notifying[one]
@@ -208,7 +226,7 @@ async def _disconnect(bluez: ScriptedBluez, call: Call) -> Answer:
         if not pending.done():
             pending.set_result(None)
         return NOTHING
-    if not bluez.get(call.path, names.DEVICE, "Connected"):
+    if not is_connected(bluez, call.path):
         raise not_connected()
     end_connection(bluez, call.path, "the central left")
     return NOTHING
@@ -229,7 +247,7 @@ async def _remove_device(bluez: ScriptedBluez, call: Call) -> Answer:
 
 def _with_lock(bluez: ScriptedBluez, call: Call) -> ScriptedLock:
     device = call.path.rpartition("/service")[0]
-    if not bluez.get(device, names.DEVICE, "Connected"):
+    if not is_connected(bluez, device):
         raise failed("Not connected")
     return bluez.lock_at(call.path)
 

@@ -22,6 +22,10 @@ def is_powered(bluez: ScriptedBluez, path: str) -> bool:
     return bool(bluez.get(path, names.ADAPTER, "Powered"))
 
 
+RESOLVED = {"UUIDs", "Name", "Alias"}
+"""Properties that what was read over a connection has replaced for good."""
+
+
 async def set_filter(bluez: ScriptedBluez, call: Call) -> Answer:
     bluez.filters[call.path, call.sender] = call.body[0]
     return NOTHING
@@ -88,6 +92,7 @@ def _hear(bluez: ScriptedBluez, lock: ScriptedLock, device: str, adapter: str) -
     changes = {
         name: value
         for name, value in advertised.items()
+        if not (device in bluez.resolved and name in RESOLVED)
         if duplicates or (moved if name == "RSSI" else value != _held(bluez, device, name))
     }
     if changes:

@@ -38,6 +38,10 @@ CONNECT_TIMEOUT = 20.0
 """Seconds after which BlueZ gives up on a lock that does not answer."""
 
 
+KERNEL_TIME = 0.05
+"""Seconds for which the kernel holds a connection whose bluetoothd died; really about two."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One method call as it came in. ``sender`` is the connection's unique name."""
@@ -95,6 +99,8 @@ class ScriptedBluez:
         """Per device path: resolved when there is a connection, or failed."""
         self.faults: list[BaseException] = []
         """Mistakes of this script itself; a test must end without any."""
+        self.resolved: set[str] = set()
+        """Device paths whose services are known, and with them other UUIDs than advertised."""
         self.connect_timeout = CONNECT_TIMEOUT
         self.resolve_delay = 0.0
         """Seconds from Connected to ServicesResolved."""
@@ -102,6 +108,7 @@ class ScriptedBluez:
         """Announce ServicesResolved before the characteristics, as BlueZ 5.66 may."""
         self._plugged: dict[str, tuple[str, bool]] = {}
         self._scripts: dict[str, deque[tuple[str | None, Step]]] = defaultdict(deque)
+        self._orphans: list[str] = []
         self._bus: MessageBus | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -170,12 +177,14 @@ class ScriptedBluez:
 
     async def die(self) -> None:
         """Killed: the name loses its owner, no goodbyes; the kernel ends the connections."""
-        for path in list(self.objects):
+        self._orphans = [path for path in self.objects if bluez_calls.is_connected(self, path)]
+        for path in self._orphans:
             bluez_calls.end_connection(self, path, "bluetoothd died", tell=False)
         for future in self.connecting.values():
             future.cancel()
         for mine in (self.objects, self.discovering, self.notifying, self.filters, self.connecting):
             mine.clear()
+        self.resolved.clear()
         await self._cancel_tasks()
         if self._bus is not None:
             self._bus.disconnect()
@@ -183,14 +192,26 @@ class ScriptedBluez:
             self._bus = None
 
     async def revive(self) -> None:
-        """A new bluetoothd: the same adapters, powered, and no memory of any device."""
+        """A new bluetoothd: the same adapters, powered, and no memory of any device.
+
+        Only those that were connected does it hear of from the kernel, and a moment later that
+        they are not connected any more.
+        """
         self._bus = await MessageBus(bus_address=self.address).connect()
         self._bus.add_message_handler(self._on_message)
-        for name, (address, powered) in self._plugged.items():
-            properties = _adapter_properties(address, powered=powered)
-            self.objects[f"{ROOT}/{name}"] = {ADAPTER: properties}
         await self._bus.call(_WATCH_CLIENTS)
         await self._bus.request_name("org.bluez")
+        for name, (address, powered) in self._plugged.items():
+            self.add(f"{ROOT}/{name}", ADAPTER, _adapter_properties(address, powered=powered))
+        for path in self._orphans:
+            self._adopt(path)
+        self._orphans = []
+
+    def _adopt(self, path: str) -> None:
+        if path.rpartition("/")[0] in self.objects:
+            properties = device_properties(self.lock_at(path), path)
+            self.add(path, DEVICE, {**properties, "Connected": Variant("b", True)})
+            self.later(lambda: self.set(path, DEVICE, Connected=Variant("b", False)), KERNEL_TIME)
 
     @property
     def is_up(self) -> bool:
@@ -247,6 +268,7 @@ class ScriptedBluez:
             if one == path or one.startswith(f"{path}/"):
                 interfaces = list(self.objects.pop(one))
                 self.notifying.pop(one, None)
+                self.resolved.discard(one)
                 self.signal("/", OBJECT_MANAGER, "InterfacesRemoved", "oas", one, interfaces)
 
     def later(self, work: Callable[[], Any], seconds: float = 0.0) -> None:
