@@ -20,8 +20,6 @@ from .link import BluezLink
 from .scan import Mode, Scan
 from .stack import BluezStack, Stack
 
-MIN_LEFT = 1.0
-"""Seconds that an attempt gets in any case, however long it took to prepare it."""
 FORGET_TIMEOUT = 6.0
 """Seconds for bleak to drop what it remembers of a device."""
 
@@ -96,7 +94,7 @@ class BluezBluetooth:
         """
         began = self._clock.now()
         attempt = await self._prepare(adapter, address, within, fresh=fresh)
-        left = max(within - (self._clock.now() - began), MIN_LEFT)
+        left = within - (self._clock.now() - began)
         link = await attempt.connect(left, fresh=fresh)
         try:
             yield link

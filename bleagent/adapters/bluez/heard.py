@@ -55,6 +55,8 @@ class Heard:
             data.service_uuids,
         )
         marks = _marks(data)
+        if not marks:
+            return None
         lock = self._locks.pop(address, None)
         if lock is not None and all(map(operator.is_, lock.marks, marks)):
             self._locks[address] = lock
@@ -97,7 +99,7 @@ class Heard:
 
 
 def _marks(data: AdvertisementData) -> tuple[Any, ...]:
-    """What a report was made of, by identity.
+    """What a report was made of, by identity; empty if it cannot be an advertisement.
 
     BlueZ signals every change of a device, bleak reports each of them, and always with all that
     is known of the device: the end of a connection looks like one more advertisement. What an
@@ -105,8 +107,11 @@ def _marks(data: AdvertisementData) -> tuple[Any, ...]:
     """
     properties = data.platform_data[-1] if data.platform_data else None
     if not isinstance(properties, dict):
-        return (data,)
-    return tuple(map(properties.get, ("ManufacturerData", "ServiceData", "RSSI")))
+        return (data,)  # not BlueZ's: each is one
+    strength = properties.get("RSSI")
+    if strength is None:
+        return ()  # BlueZ takes it away when it stops listening
+    return properties.get("ManufacturerData"), properties.get("ServiceData"), strength
 
 
 def _put(table: dict[str, Any], key: str, value: Any, limit: int) -> None:
