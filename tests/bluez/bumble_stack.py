@@ -22,20 +22,21 @@ class BumbleStack:
         info = AdapterInfo(name="hci0", address="00:A0:50:00:00:01", powered=True)
         return [AdapterDetails(info=info, version=None, passive_scan=False)]
 
-    async def is_connected(self, adapter: str, address: str) -> bool:
+    async def is_connected(self, _: str, address: str) -> bool:
         return bool(self._clients(address))
 
-    async def connected(self, adapter: str) -> list[str]:
+    async def connected(self, _: str) -> list[str]:
         return sorted(client.address for client in self._adapter.clients)
 
-    async def end(self, adapter: str, address: str) -> None:
+    async def end(self, _: str, address: str) -> None:
         for client in self._clients(address):
             await client.disconnect()
 
     async def forget(self, adapter: str, address: str) -> None:
         await self.end(adapter, address)
 
-    async def set_power(self, adapter: str, *, on: bool) -> None:
+    async def set_power(self, _: str, *, on: bool) -> None:
+        del on
         for client in list(self._adapter.clients):
             await client.disconnect()
 
