@@ -15,32 +15,19 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from protocol import DpMap, InstructionAir, LocalProtocolError, Secret
 from protocol.dpmap import LockGeneration
 
 from .cloud.settings import Signer, Transport
+from .config_base import Section, mismatch
 from .config_errors import WHOLE, explain
+from .config_radio import LockRadioConfig, RadioConfig, check_radio
 from .errors import ConfigError
 from .policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SnStart
 from .vault import read_credential, read_secret
-
-
-class Section(BaseModel):
-    """Base of all: unknown keys are refused, nothing is converted, nothing changes."""
-
-    holds_secret: ClassVar[bool] = False
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _absolute(path: Path) -> Path:
@@ -142,23 +129,13 @@ class CloudConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.transport is Transport.OPENAPI and self.signer is not Signer.OPENAPI:
-            raise _mismatch(
+            raise mismatch(
                 f"transport openapi with signer {self.signer}", 'signer = "openapi" with it'
             )
         if self.signer is not Signer.NONE and (self.client_id is None or self.secret is None):
             missing = "client_id" if self.client_id is None else "secret"
-            raise _mismatch(f"signer {self.signer} without {missing}", "both client_id and secret")
+            raise mismatch(f"signer {self.signer} without {missing}", "both client_id and secret")
         return self
-
-
-class RadioConfig(Section):
-    """Where locks are reached. Bluetooth itself comes with a later version."""
-
-    socket: str | None = Field(
-        default=None,
-        pattern=r"^127\.0\.0\.1:[0-9]{1,5}$",
-        description="127.0.0.1:PORT of a virtual lock (bleagent simulate lock)",
-    )
 
 
 class VaultConfig(Section):
@@ -190,7 +167,7 @@ class Strategies(Section):
     offline_max_age: float = Field(default=24 * 3600.0, gt=0, description="seconds, more than 0")
 
 
-class LockConfig(Section):
+class LockConfig(LockRadioConfig):
     """One lock. ``strategies`` is the whole set that holds for it, overrides applied."""
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,32}$", description="1 to 32 of a-z, 0-9 and -")
@@ -228,9 +205,9 @@ class LockConfig(Section):
         try:
             self.dpmap()
         except LocalProtocolError as error:
-            raise _mismatch(f"in dps: {error}", "names and free numbers of datapoints") from None
+            raise mismatch(f"in dps: {error}", "names and free numbers of datapoints") from None
         if self.security_v2 and self.sec_key is None:
-            raise _mismatch("security_v2 without sec_key", "both")
+            raise mismatch("security_v2 without sec_key", "both")
         return self
 
     def dpmap(self) -> DpMap:
@@ -245,6 +222,9 @@ class LockConfig(Section):
             security_v2=self.security_v2,
             dps=self.dpmap(),
             member=self.member,
+            connection=self.connection,
+            linger=self.linger,
+            warm_for=self.warm,
         )
 
 
@@ -276,7 +256,8 @@ class Config(Section):
             values = [getattr(lock, key) for lock in self.locks]
             for value in values:
                 if values.count(value) > 1:
-                    raise _mismatch(f'two locks with {key} "{value}"', "different ones")
+                    raise mismatch(f'two locks with {key} "{value}"', "different ones")
+        check_radio(self.radio, self.locks)
         return self
 
     def lock(self, name: str) -> LockConfig | None:
@@ -305,12 +286,6 @@ def _is_strategy(key: str, value: object) -> bool:
 def _with_defaults(lock: Any, shared: dict[str, Any]) -> Any:
     own = lock.get("strategies", {}) if isinstance(lock, dict) else None
     return lock | {"strategies": shared | own} if isinstance(own, dict) else lock
-
-
-def _mismatch(found: str, expected: str) -> PydanticCustomError:
-    return PydanticCustomError(
-        WHOLE, "found {found}, expected {expected}", {"found": found, "expected": expected}
-    )
 
 
 def load_config(path: Path) -> Config:

@@ -47,6 +47,17 @@ class Offline(StrEnum):
     CACHED = "cached"  # with the last issued check code, sealed by us
 
 
+class Connection(StrEnum):
+    """How long the connection to a lock is kept.
+
+    One central at a time: as long as we are connected, the owner's phone is not.
+    """
+
+    ON_DEMAND = "on_demand"  # the default: for an operation or when the lock has something to say
+    WARM = "warm"  # longer after each use or a hint that somebody is coming
+    HELD = "held"  # always, and made again whenever it ends
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How one lock is operated."""
@@ -64,3 +75,8 @@ class Policy:
     dps: DpMap = field(default_factory=lambda: DpMap.default(LockGeneration.V3_3))
     member: int = 1
     """Member id under which the lock records openings that we seal ourselves."""
+    connection: Connection = Connection.ON_DEMAND
+    linger: float = 10.0
+    """Seconds that an on-demand connection stays after its last use."""
+    warm_for: float = 120.0
+    """Seconds that a warm connection stays after its last use or hint."""

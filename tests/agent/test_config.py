@@ -11,7 +11,7 @@ from bleagent.cloud.settings import CloudSettings, Signer, Transport
 from bleagent.config import load_config
 from bleagent.config_secrets import cloud_settings, load_secrets, load_vault_key
 from bleagent.errors import ConfigError, SecretError
-from bleagent.policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SnStart
+from bleagent.policy import CodeSource, Connection, DeviceRandom, LockVia, Offline, Policy, SnStart
 from protocol import DpName, InstructionAir, Secret
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +64,8 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
         "# uid",
         "# wx_app_id",
         "# socket",
+        "# adapters",
+        "# adapter",
     )
     lines = [
         line if line.startswith(optional) else re.sub(r"^# (?=[a-z_]+ = )", "", line)
@@ -119,6 +121,7 @@ def test_a_lock_is_operated_as_the_file_says(tmp_path: Path) -> None:
     text = (
         LOCK + 'protocol = "4.2"\nsecurity_v2 = true\nmember = 9\n'
         'sec_key = { credential = "sec-key" }\ndps = { open_checked = 101 }\n'
+        'connection = "warm"\nlinger = 0\nwarm = 30\nadapter = "hci1"\n'
         'strategies = { sn_start = "one", offline = "cached", offline_max_age = 60 }\n'
     )
     odd = load_config(written(tmp_path, HTTP + CLOUD + text)).locks[0]
@@ -130,6 +133,38 @@ def test_a_lock_is_operated_as_the_file_says(tmp_path: Path) -> None:
         security_v2=True,
         member=9,
         dps=Policy().dps.override({"open_checked": 101}),
+        connection=Connection.WARM,
+        linger=0.0,
+        warm_for=30.0,
+    )
+
+
+def test_bluetooth_is_used_unless_a_virtual_lock_is_named(tmp_path: Path) -> None:
+    radio = load_config(written(tmp_path, WHOLE)).radio
+    assert (radio.socket, radio.adapters, radio.slots) == (None, None, 3)
+    text = '[radio]\nadapters = ["hci1", "hci0"]\nslots = 5\n'
+    radio = load_config(written(tmp_path, HTTP + CLOUD + text + LOCK)).radio
+    assert (radio.adapters, radio.slots) == (("hci1", "hci0"), 5)
+
+
+def held(number: int, *more: str) -> str:
+    """Another lock with a held connection."""
+    lock = LOCK.replace("front", f"held-{number}").replace("vdevo1", f"vdevo9{number}")
+    return "\n".join((lock.replace("0123", f"9{number}23") + 'connection = "held"', *more, ""))
+
+
+def test_held_connections_leave_a_slot_for_the_other_locks(tmp_path: Path) -> None:
+    two, one = '[radio]\nadapters = ["hci0"]\nslots = 2\n', "[radio]\nslots = 1\n"
+    expected = "expected a slot for each, and one more for the locks that are not held"
+    load_config(written(tmp_path, HTTP + CLOUD + two + held(1) + held(2)))
+    load_config(written(tmp_path, HTTP + CLOUD + two + LOCK + held(1)))
+    load_config(written(tmp_path, HTTP + CLOUD + one + LOCK + held(1, 'adapter = "hci1"')))
+    assert complaint(tmp_path, HTTP + CLOUD + two + LOCK + held(1) + held(2)) == (
+        f"the file: found 2 held connections with 2 slots, {expected}"
+    )
+    pinned = held(1, 'adapter = "hci1"') + held(2, 'adapter = "hci1"')
+    assert complaint(tmp_path, HTTP + CLOUD + one + pinned) == (
+        f"the file: found 2 held connections with 1 slots, {expected}"
     )
 
 
@@ -375,6 +410,56 @@ LITERAL = (
             "[[locks]]",
             "[[locks]]\nstrategies = { offline_max_age = inf }",
             "locks[0].strategies.offline_max_age: found Infinity, expected seconds, more than 0",
+        ),
+        (
+            "[[locks]]",
+            '[radio]\nadapters = ["hci0", "usb1"]\n[[locks]]',
+            'radio.adapters[1]: found "usb1", expected different adapters such as ["hci0"]',
+        ),
+        (
+            "[[locks]]",
+            '[radio]\nadapters = ["hci0", "hci0"]\n[[locks]]',
+            'radio.adapters: found an array of 2, expected different adapters such as ["hci0"]',
+        ),
+        (
+            "[[locks]]",
+            "[radio]\nadapters = []\n[[locks]]",
+            'radio.adapters: found an array of 0, expected different adapters such as ["hci0"]',
+        ),
+        (
+            "[[locks]]",
+            "[radio]\nslots = 0\n[[locks]]",
+            "radio.slots: found 0, expected connections per adapter at one time, from 1 to 10",
+        ),
+        (
+            "[[locks]]",
+            '[radio]\nadapters = ["hci0"]\nsocket = "127.0.0.1:1"\n[[locks]]',
+            ("radio: found both socket and adapters, expected either a virtual lock or Bluetooth"),
+        ),
+        (
+            "[[locks]]",
+            '[radio]\nadapters = ["hci0"]\n[[locks]]\nadapter = "hci1"',
+            ("the file: found a lock with adapter hci1, expected one of radio.adapters: hci0"),
+        ),
+        (
+            "[[locks]]",
+            '[[locks]]\nadapter = "USB"',
+            'locks[0].adapter: found "USB", expected the only adapter for it, such as hci0',
+        ),
+        (
+            "[[locks]]",
+            '[[locks]]\nconnection = "always"',
+            'locks[0].connection: found "always", expected on_demand, warm or held',
+        ),
+        (
+            "[[locks]]",
+            "[[locks]]\nlinger = 101",
+            "locks[0].linger: found 101, expected seconds from 0 to 100",
+        ),
+        (
+            "[[locks]]",
+            "[[locks]]\nwarm = 0",
+            "locks[0].warm: found 0, expected seconds, more than 0, up to 3600",
         ),
         (
             "[[locks]]",

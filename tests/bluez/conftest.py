@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bleagent.adapters.bluez import BluezBluetooth
+from bleagent.clock import SystemClock
+
 from . import bleak_bumble
 from .air import Air
 from .bleak_bumble import Adapter
@@ -45,4 +48,12 @@ async def bluez(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     async with scripted_bluez(tmp_path) as found:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", found.address)
         found.add_adapter("hci0")
+        yield found
+
+
+@pytest.fixture
+async def bluetooth(bluez: ScriptedBluez) -> AsyncIterator[BluezBluetooth]:
+    """Our adapter on the scripted bluetoothd."""
+    del bluez  # must be there first
+    async with BluezBluetooth(SystemClock()) as found:
         yield found

@@ -1,0 +1,25 @@
+"""What every section of the configuration has in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+from .config_errors import WHOLE
+
+
+class Section(BaseModel):
+    """Base of all: unknown keys are refused, nothing is converted, nothing changes."""
+
+    holds_secret: ClassVar[bool] = False
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def mismatch(found: str, expected: str) -> PydanticCustomError:
+    """An error about several values that do not fit together."""
+    return PydanticCustomError(
+        WHOLE, "found {found}, expected {expected}", {"found": found, "expected": expected}
+    )
