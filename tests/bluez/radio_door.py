@@ -17,7 +17,7 @@ from .conversation import CODE, KEYS, PERIPHERAL
 ADDRESS = "DC:23:51:00:00:01"
 
 
-class RadioDoor(PeripheralLock):
+class Door(PeripheralLock):
     """A lock on the air of a test, with what its tap was told."""
 
     def __init__(

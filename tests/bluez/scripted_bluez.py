@@ -211,7 +211,11 @@ class ScriptedBluez:
         if path.rpartition("/")[0] in self.objects:
             properties = device_properties(self.lock_at(path), path)
             self.add(path, DEVICE, {**properties, "Connected": Variant("b", True)})
-            self.later(lambda: self.set(path, DEVICE, Connected=Variant("b", False)), KERNEL_TIME)
+            self.later(lambda: self._let_go(path), KERNEL_TIME)
+
+    def _let_go(self, path: str) -> None:
+        if path in self.objects and not self.lock_at(path).is_connected:
+            self.set(path, DEVICE, Connected=Variant("b", False))
 
     @property
     def is_up(self) -> bool:

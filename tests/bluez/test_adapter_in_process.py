@@ -19,7 +19,7 @@ from .bleak_bumble import Adapter
 from .bumble_stack import BumbleStack
 from .conversation import KEYS, open_door
 from .doors import ADDRESS, conversation, hear, scanning, until
-from .test_peripheral import Door
+from .radio_door import Door
 
 pytestmark = pytest.mark.anyio
 

@@ -29,8 +29,8 @@ from .air import Air
 from .bleak_bumble import Adapter
 from .bumble_stack import BumbleStack
 from .doors import ADDRESS, door, hear, scanning
+from .radio_door import Door
 from .scripted_bluez import ScriptedBluez
-from .test_peripheral import Door
 
 pytestmark = pytest.mark.anyio
 

@@ -19,14 +19,14 @@ from protocol.gatt import OLD_PROFILE, PROFILES, parse_read_value
 from .air import Air, Radio
 from .bleak_bumble import Adapter
 from .conversation import KEYS, find, hear, open_door, talk
-from .radio_door import ADDRESS, RadioDoor
+from .radio_door import ADDRESS, Door
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("adapter")]
 
 
 @asynccontextmanager
-async def door(air: Air, name: str = "v3.0") -> AsyncIterator[RadioDoor]:
-    served = RadioDoor(air, name)
+async def door(air: Air, name: str = "v3.0") -> AsyncIterator[Door]:
+    served = Door(air, name)
     async with served.serve() as address:
         assert address == ADDRESS
         yield served
@@ -88,7 +88,7 @@ async def test_it_asks_to_be_connected_to(air: Air) -> None:
 
 
 async def test_a_lock_without_an_owner_advertises_its_product(air: Air) -> None:
-    served = RadioDoor(air, bound=False)
+    served = Door(air, bound=False)
     async with served.serve():
         heard = await hear(ADDRESS)
     assert heard.bound is False
@@ -153,7 +153,7 @@ async def test_a_short_silence_delays_and_loses_nothing(air: Air) -> None:
 
 
 async def test_what_it_says_on_connecting_waits_for_the_subscription(air: Air) -> None:
-    served = RadioDoor(air, quirks=Quirks(pushes_info_on_connect=True))
+    served = Door(air, quirks=Quirks(pushes_info_on_connect=True))
     async with served.serve(), BleakClient(await find(ADDRESS)) as client:
         heard: asyncio.Queue[bytes] = asyncio.Queue()
         await client.start_notify(
@@ -193,9 +193,9 @@ async def test_of_two_centrals_at_once_one_is_connected(air: Air, adapter: Adapt
 
 async def test_ten_locks_are_opened_at_once(air: Air) -> None:
     addresses = [f"DC:23:51:00:01:{number:02X}" for number in range(10)]
-    doors = [RadioDoor(air, address=address) for address in addresses]
+    doors = [Door(air, address=address) for address in addresses]
 
-    async def use(served: RadioDoor) -> None:
+    async def use(served: Door) -> None:
         async with (
             served.serve() as address,
             talk(await find(address), served.lock) as conversation,

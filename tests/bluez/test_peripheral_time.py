@@ -15,7 +15,7 @@ from . import bleak_bumble
 from .air import Air
 from .bleak_bumble import Adapter
 from .conversation import find
-from .radio_door import ADDRESS, RadioDoor
+from .radio_door import ADDRESS, Door
 
 
 def test_who_does_not_pair_is_hung_up_on_after_thirty_seconds(
@@ -24,7 +24,7 @@ def test_who_does_not_pair_is_hung_up_on_after_thirty_seconds(
     async def story() -> float:
         air = Air()
         bleak_bumble.install(monkeypatch, Adapter(air))
-        served = RadioDoor(air, clock=LoopClock())
+        served = Door(air, clock=LoopClock())
         async with served.serve():
             lost = asyncio.Event()
             client = BleakClient(await find(ADDRESS), lambda _: lost.set())

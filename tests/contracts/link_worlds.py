@@ -32,9 +32,9 @@ from tests.bluez.bumble_stack import BumbleStack
 from tests.bluez.conversation import KEYS
 from tests.bluez.doors import ADDRESS, door, hear, virtual_lock
 from tests.bluez.private_bus import dbus_daemon
+from tests.bluez.radio_door import Door
 from tests.bluez.scripted_bluez import ScriptedBluez, scripted_bluez
 from tests.bluez.scripted_lock import ScriptedLock
-from tests.bluez.test_peripheral import Door
 
 FACTS = LockFacts(name="front", device_id="device", keys=KEYS, address=ADDRESS)
 NAME = "v4-244"

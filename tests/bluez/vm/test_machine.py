@@ -12,14 +12,14 @@ from bleagent.simulator.profiles import PROFILE_NAMES
 from tests.bluez.air import Air
 from tests.bluez.appliance.machine import Machine, PluggedAdapter
 from tests.bluez.conversation import KEYS, find, hear, open_door, talk
-from tests.bluez.radio_door import ADDRESS, RadioDoor
+from tests.bluez.radio_door import ADDRESS, Door
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("vm_adapter")]
 
 
 @pytest.mark.parametrize("name", PROFILE_NAMES)
 async def test_a_lock_is_heard_and_opened(air: Air, name: str) -> None:
-    served = RadioDoor(air, name)
+    served = Door(air, name)
     async with served.serve():
         assert (await hear(ADDRESS)).verify(KEYS)
         async with talk(await find(ADDRESS), served.lock) as conversation:
@@ -28,7 +28,7 @@ async def test_a_lock_is_heard_and_opened(air: Air, name: str) -> None:
 
 
 async def test_bluetoothd_dies_while_connected(machine: Machine, air: Air) -> None:
-    served = RadioDoor(air)
+    served = Door(air)
     async with served.serve():
         lost = asyncio.Event()
         async with BleakClient(await find(ADDRESS), lambda _: lost.set()) as client:
@@ -39,7 +39,7 @@ async def test_bluetoothd_dies_while_connected(machine: Machine, air: Air) -> No
 
 
 async def test_the_adapter_is_pulled_out_and_put_back(vm_adapter: PluggedAdapter, air: Air) -> None:
-    served = RadioDoor(air)
+    served = Door(air)
     async with served.serve():
         lost = asyncio.Event()
         async with BleakClient(await find(ADDRESS), lambda _: lost.set()):
@@ -52,7 +52,7 @@ async def test_the_adapter_is_pulled_out_and_put_back(vm_adapter: PluggedAdapter
 
 
 async def test_the_lock_loses_power(air: Air) -> None:
-    served = RadioDoor(air)
+    served = Door(air)
     async with served.serve():
         lost = asyncio.Event()
         async with BleakClient(await find(ADDRESS), lambda _: lost.set()) as client:
