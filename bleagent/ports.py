@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .model import (
     AdapterInfo,
@@ -58,6 +58,27 @@ class LockRadio(Protocol):
 
     def connect(self, lock: LockFacts) -> AbstractAsyncContextManager[LockLink]:
         """Connect; leaving the context disconnects. Raises LinkError."""
+        ...
+
+
+@runtime_checkable
+class HandshakeJudge(Protocol):
+    """A radio that chooses among devices that claim to be one lock, and wants to know (H1)."""
+
+    def proved(self, lock: str) -> None:
+        """The device that is connected as this lock stood the handshake."""
+        ...
+
+    def disproved(self, lock: str) -> None:
+        """It did not; the next connection tries another one, if there is another one."""
+        ...
+
+
+class ServiceManager(Protocol):
+    """Whoever started the daemon, and starts it again."""
+
+    def notify(self, state: str) -> None:
+        """Tell it ``NAME=value`` lines, such as ``READY=1`` or ``STATUS=...``; never raises."""
         ...
 
 
