@@ -13,7 +13,8 @@ from anyio.abc import TaskGroup
 from bleagent.airtime import AdapterAir, LockAir
 from bleagent.errors import AgentError, RadioStuck
 from bleagent.model import LockFacts, Sighting
-from bleagent.radio import BluetoothRadio, Listeners, RadioSettings
+from bleagent.radio import BluetoothRadio
+from bleagent.radio_settings import Listeners, RadioSettings
 from bleagent.recovery import Remedy, Rung
 from bleagent.simulator import virtual_time
 from bleagent.simulator.air import AirLock, FakeAdapter

@@ -89,6 +89,7 @@ RULES: dict[str, Rule] = {
     "bleagent.check_code": JOB,
     "bleagent.endings": JOB,
     "bleagent.radio": JOB,
+    "bleagent.radio_settings": JOB,
     "bleagent.airtime": JOB,
     "bleagent.antenna": JOB,
     "bleagent.bounds": JOB,
