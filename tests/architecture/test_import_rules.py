@@ -127,6 +127,11 @@ RULES: dict[str, Rule] = {
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator"},
         may=frozenset({"bleagent.adapters.httpx_transport"}),
     ),
+    # A command that listens by itself, and draws what it hears.
+    "bleagent.scan": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"},
+        may=frozenset({"bleagent.adapters.bluez"}),
+    ),
     "bleagent.cli": Rule(never=EDGES | {"bleagent.adapters"}),
     "bleagent.__main__": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.cli"})
