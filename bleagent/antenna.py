@@ -20,6 +20,7 @@ from .airtime import AdapterAir
 from .bounds import CALL_BOUND, bounded
 from .errors import IncompleteTable, LinkError, RadioBusy, RadioUnavailable
 from .gate import Gate, Priority, Turn
+from .leftovers import Leftovers
 from .model import Sighting
 from .ports import Bluetooth, Clock, LockLink
 from .recovery import Ladder, Remedy, Rung, Situation, Symptom
@@ -85,7 +86,7 @@ class Antenna:
         self._silent_since = math.inf
         self._heard_at: float | None = None
         self._fresh: set[str] = set()
-        self._leftovers: set[str] = set()
+        self._leftovers = Leftovers(name, bluetooth, clock)
         self._known_since = -math.inf
         self._forgotten: dict[str, float] = {}
 
@@ -232,7 +233,7 @@ class Antenna:
             if failure is not None:  # leaving was cut short in its place
                 raise failure
             if scope.cancelled_caught:
-                self._leftovers.add(address)
+                self._leftovers.look_after(address)
                 if not made:
                     raise RadioBusy(f"{self.name}: connecting to {address} never came back")
         except LinkError as error:
@@ -240,21 +241,22 @@ class Antenna:
                 await self._trouble(error, address)
             raise
         except anyio.get_cancelled_exc_class():
-            if not made:
-                self._leftovers.add(address)
-                if anyio.current_time() - began >= within:
-                    # It had its time, and would have failed.
-                    self._notice(Symptom.CONNECT_FAILED, address, "no answer in time")
+            if not made and anyio.current_time() - began >= within:
+                # It had its time, and would have failed.
+                self._notice(Symptom.CONNECT_FAILED, address, "no answer in time")
             raise
         finally:
             if not made:
+                # The stack may know it no more: it must be heard again before the next attempt.
+                self._forget(address)
+                self._leftovers.look_after(address)
                 self._resume()
             self._symptom.set()
 
     def _made(self, address: str) -> None:
         self._resume()
         self._fresh.discard(address)
-        self._leftovers.discard(address)
+        self._leftovers.forget(address)
         self.ladder.connected(address)
 
     async def _pause(self) -> None:
@@ -319,29 +321,19 @@ class Antenna:
     async def _repair(self) -> None:
         """Carry out what the ladder says, in one's turn."""
         while True:
-            left = self.ladder.next_due() - self._clock.now()
-            if left > 0 and not self._leftovers:
+            due = min(self.ladder.next_due(), self._leftovers.next_look())
+            left = due - self._clock.now()
+            if left > 0:
                 with anyio.move_on_after(max(left, SOON)):
                     await self._symptom.wait()
             self._symptom = anyio.Event()
             async with self.gate.turn(Priority.REPAIR, slot=False):
-                await self._end_leftovers()
+                await self._leftovers.end()
                 while (remedy := self.ladder.due(self._clock.now(), self._situation())) is not None:
                     await self._treat(remedy)
 
     def _situation(self) -> Situation:
         return Situation(idle=self.gate.links == 0, alone=self._around.alone())
-
-    async def _end_leftovers(self) -> None:
-        """After an attempt that was cut short: nothing of it may be left."""
-        while self._leftovers:
-            address = self._leftovers.pop()
-            if self.ready:
-                try:
-                    with bounded(f"{self.name}: disconnecting {address}", CALL_BOUND):
-                        await self._bluetooth.disconnect(self.name, address)
-                except LinkError as error:
-                    self.fault = error  # the next attempt will say more
 
     async def _treat(self, remedy: Remedy) -> None:
         outcome = "done"

@@ -96,11 +96,14 @@ class Chooser:
         """Why there is nobody to connect to; ``fault``: why there is no adapter, if so."""
         pin = self._pins.get(lock)
         antennas = [one for one in self._antennas.values() if pin in (None, one.name)]
+        faults = [one.fault for one in antennas if one.fault is not None]
+        # A new error of the same kind: raising adds to an exception, and these are kept.
         if not any(one.ready for one in antennas):
-            fault = next((one.fault for one in antennas if one.fault is not None), fault)
-            # A new one of the same kind: raising adds to an exception, and this one is kept.
+            fault = faults[0] if faults else fault
             kind = type(fault) if isinstance(fault, RadioUnavailable) else RadioUnavailable
             return kind(str(fault))
+        if faults and not any(one.scanning for one in antennas):
+            return type(faults[0])(str(faults[0]))
         best = self._sightings.best(lock, self._clock.now())
         if best is None:
             return LockNotFound(f"{lock} has never been heard")

@@ -321,7 +321,7 @@ def test_a_rung_that_fails_is_told_with_its_failure() -> None:
         air.hci0.failing[FRONT] = 1
         air.hci0.hanging = {"disconnect"}
         await air.attempt()
-        await anyio.sleep(20)
+        await anyio.sleep(40)
         ((_, _, remedy, outcome),) = air.rungs
         assert remedy.rung is Rung.CANCEL_CONNECT
         assert outcome == f"failed: hci0: disconnecting {FRONT} took more than 15 s"

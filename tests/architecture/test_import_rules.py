@@ -95,6 +95,7 @@ RULES: dict[str, Rule] = {
     "bleagent.bounds": JOB,
     "bleagent.choice": JOB,
     "bleagent.gate": JOB,
+    "bleagent.leftovers": JOB,
     "bleagent.recovery": JOB,
     "bleagent.sightings": JOB,
     "bleagent.supervisor": JOB,
