@@ -119,6 +119,8 @@ async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], No
         host=config.http.host,
         port=config.http.port,
         http="h11",
+        ws="none",
+        interface="asgi3",
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -36,7 +36,8 @@ MAX_DEADLINE_MS = 30_000
 class OperateBody(BaseModel):
     """What a caller may say about an operation."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Built at the start: the first caller is not the one to wait for it.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
 
     deadline_ms: int = Field(default=int(DEFAULT_DEADLINE * 1000), ge=1, le=MAX_DEADLINE_MS)
     after: str | None = Field(default=None, max_length=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -70,13 +70,16 @@ class Site:
 
     @asynccontextmanager
     async def daemon(
-        self, level: str = "debug", *, dies: str | None = None
+        self, level: str = "debug", *, dies: str | None = None, by: Sequence[str] = ()
     ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
-        """The daemon, and a client that has the token; it kills itself at the point ``dies``."""
+        """The daemon, and a client that has the token; it kills itself at the point ``dies``.
+
+        ``by``: a program of ours that runs it, and what that program wants to be told.
+        """
         ready = self.folder / "port"
         ready.unlink(missing_ok=True)
         command = ["run", "--config", str(self.config), "--port-file", str(ready)]
-        program = ["-m", "bleagent"] if dies is None else [str(CRASHING), dies]
+        program = list(by) or (["-m", "bleagent"] if dies is None else [str(CRASHING), dies])
         with self.log.open("ab") as output:
             process = await anyio.open_process(
                 [sys.executable, *program, *command, "--log-level", level],
