@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import socket
-from traceback import extract_tb
 
 import anyio
 import structlog
 import uvicorn
 
+from . import logs
 from .adapters.httpx_transport import HttpxTransport
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore, StateDirectory
@@ -23,7 +23,7 @@ from .cloud.client import CloudClient
 from .config import Config, load_config
 from .config_secrets import Secrets, cloud_settings, load_secrets, load_vault_key
 from .doors import Door, Doors
-from .errors import AgentError, CloudError, RadioUnavailable
+from .errors import AgentError, CloudError, ListenError, RadioUnavailable
 from .http.app import HttpParts, create_app
 from .model import OperationRecord
 from .ports import LockRadio
@@ -105,8 +105,14 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Listen, and tell the port."""
-        await super().startup(sockets)
+        """Listen, and tell the port. Raises ListenError."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # it has logged why
+            where = f"{self.config.host}:{self.config.port}"
+            raise ListenError(
+                f"{where} cannot be listened on; the log line before says why"
+            ) from None
         if self.started and self.servers:
             port = self.servers[0].sockets[0].getsockname()[1]
             log.info("agent.ready", port=port)
@@ -153,6 +159,8 @@ async def _keep_time(
         except AgentError as error:
             event = "cloud.unreachable" if isinstance(error, CloudError) else "time.not_kept"
             log.warning(event, code=error.code)
+        except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
+            log.error("time.fault", **logs.fault(error))  # noqa: TRY400 - without its message
         await anyio.sleep(TRUST_INTERVAL if clock.trusted else TRUST_RETRY)
 
 
@@ -182,13 +190,8 @@ def _tell(record: OperationRecord, event: str = "operation.finished") -> None:
 
 
 def _tell_fault(operation_id: str, error: Exception) -> None:
-    """What and where, never the message or a value: they could hold a secret (safety G1)."""
-    inner: BaseException = error
-    while isinstance(inner, BaseExceptionGroup):
-        inner = inner.exceptions[0]
-    where = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(inner.__traceback__)]
     log.error(
-        "operation.fault", operation=operation_id, error=type(inner).__name__, where=where[-3:],
+        "operation.fault", operation=operation_id, **logs.fault(error),
         advice="This is a fault of bleagent; report it with this line.",
     )  # fmt: skip
 

@@ -30,6 +30,13 @@ class SecretError(AgentError):
     advice = "Provide the named credential, in a file of mode 0600 or by systemd."
 
 
+class ListenError(AgentError):
+    """The HTTP trigger cannot listen where it should."""
+
+    code = "cannot-listen"
+    advice = "See who listens there (ss -ltnp), or configure another [http] port."
+
+
 # -- cloud
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+FAULT = 1
 CANNOT_START = 2
 LEFT_OUT = ("rich", "pygments")
 """What other libraries use where it is there; in this process it is not."""
@@ -23,7 +24,7 @@ LEFT_OUT = ("rich", "pygments")
 def main(given: Sequence[str] | None = None) -> int:
     """Run the daemon until a signal stops it; ``given`` is what follows ``run``.
 
-    Returns the exit status: 0 stopped by a signal, 2 it cannot start.
+    Returns the exit status: 0 stopped by a signal, 1 a fault of its own, 2 it cannot start.
     """
     options = _parser().parse_args(given)
     # Nothing made while importing becomes garbage worth looking for; see ``_settle``.
@@ -47,16 +48,28 @@ def main(given: Sequence[str] | None = None) -> int:
 
     try:
         anyio.run(run)
-    except AgentError as error:
-        sys.stderr.write(f"bleagent run: {error}\n{error.advice}\n")
-        return CANNOT_START
+    except Exception as error:  # noqa: BLE001 - nothing of it may reach stderr as it is
+        known = _inside(error)
+        if isinstance(known, AgentError):
+            sys.stderr.write(f"bleagent run: {known}\n{known.advice}\n")
+            return CANNOT_START
+        logs.tell_fault(error)
+        return FAULT
     return 0
+
+
+def _inside(error: BaseException) -> BaseException:
+    """What a task group has wrapped, if it is one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bleagent run",
-        description="Run the daemon. Exit status: 0 stopped by a signal, 2 it cannot start.",
+        description="Run the daemon. "
+        "Exit status: 0 stopped by a signal, 1 a fault of its own, 2 it cannot start.",
     )
     parser.add_argument(
         "-c", "--config", type=Path, required=True, help="the configuration, TOML", metavar="FILE"

@@ -16,6 +16,7 @@ import anyio
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bleagent.doors import Doors
@@ -31,6 +32,14 @@ MAX_BODY = 4096
 DEFAULT_DEADLINE = 15.0
 """Seconds for an operation whose caller names no deadline."""
 MAX_DEADLINE_MS = 30_000
+
+
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False, "metrics": False, "logs": False, "operation_spans": False,
+    "auto_configure": False,
+}  # fmt: skip
+"""FastAPI would export validation failures and exceptions, their values with them, wherever the
+environment names a collector (safety G1)."""
 
 
 class OperateBody(BaseModel):
@@ -83,7 +92,9 @@ Caller = Annotated[Principal, Depends(principal)]
 
 def create_app(parts: HttpParts) -> FastAPI:
     """The application; documentation pages come with a later form of it."""
-    app = FastAPI(title="bleagent", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="bleagent", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY
+    )
     app.state.token_digest = sha256(parts.token.reveal()).digest()
     _add_errors(app)
     _add_reads(app, parts)
@@ -166,6 +177,11 @@ def _add_errors(app: FastAPI) -> None:
         if isinstance(error, Unauthorized):
             return problem(401, error.code, str(error), error.advice)
         return problem_of(error)
+
+    @app.exception_handler(Exception)
+    async def fault(_request: Request, _error: Exception) -> Response:
+        # It is raised again and logged (type and places); the caller learns nothing of it.
+        return problem(500, AgentError.code, "the agent failed", AgentError.advice)
 
     @app.exception_handler(ValidationError)
     async def unusable(_request: Request, error: ValidationError) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -84,4 +85,21 @@ def test_what_run_does_not_understand_ends_with_2(wrong: list[str]) -> None:
         check=False,
     )
     assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site._configure("http://127.0.0.1:9", 9)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = "{}:{}".format(*taken.getsockname())
+        port = f"port = {taken.getsockname()[1]}"
+        site.config.write_text(site.config.read_text().replace("port = 0", port, 1))
+        done = subprocess.run(  # noqa: S603 - our own line
+            [sys.executable, "-m", "bleagent", "run", "--config", str(site.config)],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert f"{place} cannot be listened on" in done.stderr
+    assert "Address already in use" in done.stderr
     assert "Traceback" not in done.stderr
