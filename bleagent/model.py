@@ -163,6 +163,8 @@ class OperationRecord:
     """Unix seconds."""
     finished_at: float | None = None
     ending: Ending | None = None
+    ended_at: float | None = field(default=None, compare=False)
+    """Monotonic seconds of this boot, as ``Ledger.last_of`` tells them; never too early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

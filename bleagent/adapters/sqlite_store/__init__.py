@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bleagent.clock import boot_seconds
 from bleagent.errors import StoreDamaged, StoreError
 from bleagent.vault import Vault
 
@@ -97,6 +98,7 @@ class SqliteStore:
         operations_pages: int | None = None,
         records_pages: int | None = None,
         free: Callable[[Path], int] = free_bytes,
+        boottime: Callable[[], float] = boot_seconds,
         utcnow: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         folder = directory.path
@@ -110,7 +112,10 @@ class SqliteStore:
             self._operations.close()
             raise
         self.ledger = SqliteLedger(
-            self._operations, boot_id=boot_id, free_bytes=lambda: free(folder)
+            self._operations,
+            boot_id=boot_id,
+            free_bytes=lambda: free(folder),
+            boottime=boottime,
         )
         self.memory = SqliteLockMemory(self._operations, self._records, vault)
         self.audit = SqliteAudit(self._records)
