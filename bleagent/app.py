@@ -21,14 +21,13 @@ from .adapters.sqlite_store import SqliteStore, StateDirectory
 from .clock import SystemClock
 from .cloud.client import CloudClient
 from .config import Config, load_config
-from .config_secrets import Secrets, cloud_settings, load_secrets, load_vault_key
+from .config_secrets import Secrets, cloud_settings, load_secrets, load_vault_keys
 from .doors import Door, Doors
-from .errors import AgentError, CloudError, ListenError, RadioUnavailable
+from .errors import AgentError, CloudError, ListenError, RadioUnavailable, VaultKeyMissing
 from .http.app import HttpParts, create_app
 from .model import OperationRecord
 from .ports import LockRadio
 from .unlock import Ports
-from .vault import Vault
 
 log = structlog.get_logger()
 
@@ -52,8 +51,8 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
     found = load_secrets(config, credentials)
     radio = _radio(config)
     with StateDirectory(config.state_dir) as directory:
-        vault = Vault({1: load_vault_key(config, credentials)}, new_nonce=_nonce)
-        with SqliteStore(directory, vault) as store:
+        keys = load_vault_keys(config, credentials, new_nonce=_nonce)
+        with SqliteStore(directory, keys) as store:
             for damage in store.damage:
                 log.error("store.damaged", detail=str(damage), advice=damage.advice)
             await _serve(config, found, radio, store, on_ready)
@@ -86,6 +85,7 @@ async def _serve(
             readiness=lambda: {"store": "damaged"} if store.damaged else {},
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store)
+        tasks.start_soon(_seal_anew, store)
         await _listen(config, parts, on_ready)
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
@@ -162,6 +162,18 @@ async def _keep_time(
         except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
             log.error("time.fault", **logs.fault(error))  # noqa: TRY400 - without its message
         await anyio.sleep(TRUST_INTERVAL if clock.trusted else TRUST_RETRY)
+
+
+async def _seal_anew(store: SqliteStore) -> None:
+    """What grows and was sealed with an older vault key: beside everything else."""
+    try:
+        sealed = store.sealed_anew + await store.seal_reports_anew()
+        if sealed:
+            log.info("vault.sealed_anew", values=sealed, previous_needed=store.unopened > 0)
+        if store.unopened:
+            log.error("vault.unopened", reports=store.unopened, advice=VaultKeyMissing.advice)
+    except AgentError as error:
+        log.warning("vault.not_sealed_anew", code=error.code, detail=str(error))
 
 
 def _is_loopback(url: str) -> bool:

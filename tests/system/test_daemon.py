@@ -162,3 +162,33 @@ async def test_told_to_stop_right_after_an_opening_it_stays_for_the_record(tmp_p
         assert await process.wait() == 0
     with sqlite3.connect(f"file:{tmp_path}/state/records.db?mode=ro", uri=True) as database:
         assert database.execute("SELECT lock FROM reports").fetchall() == [("front",)]
+
+
+async def test_the_vaults_key_is_changed_by_configuration(tmp_path: Path) -> None:
+    old, state = tmp_path / "old.key", tmp_path / "state"
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, _):
+        assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
+    (state / "vault.key").rename(old)
+    site.log.unlink()
+    async with site.up():
+        with pytest.raises(AssertionError) as caught:
+            async with site.daemon():
+                pass
+    said = str(caught.value)
+    assert f"was sealed with another key (version 1) than those that are here ({state}" in said
+    assert "Name the key that sealed it in [vault] previous" in said
+    site.more = {"vault": f'previous = [{{ file = "{old}" }}]\n'}
+    async with site.up(), site.daemon() as (client, _):
+        calls = site.cloud.calls["doorLock.getIssuedConfig"]
+        assert (await unlock(client, "two")).json()["outcome"] == "confirmed"
+        assert site.cloud.calls["doorLock.getIssuedConfig"] == calls, "it was remembered"
+        with anyio.fail_after(5):
+            while '"vault.sealed_anew"' not in site.log.read_text():
+                await anyio.sleep(0.02)
+        assert '"previous_needed": false' in site.log.read_text()
+    site.more = {}
+    old.unlink()
+    async with site.up(), site.daemon() as (client, _):
+        assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
+        assert site.opened == 2
