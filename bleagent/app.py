@@ -14,6 +14,7 @@ import anyio
 import structlog
 import uvicorn
 
+from . import logs
 from .adapters.httpx_transport import HttpxTransport
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore, StateDirectory
@@ -25,10 +26,10 @@ from .config_secrets import (
     cloud_settings,
     load_http_token,
     load_secrets,
-    load_vault_key,
+    load_vault_keys,
 )
 from .doors import Door, Doors
-from .errors import AgentError, CloudError, RadioUnavailable
+from .errors import AgentError, CloudError, ListenError, RadioUnavailable, VaultKeyMissing
 from .http.app import HttpParts, create_app
 from .http.auth import Tokens
 from .operation_log import OperationLog
@@ -37,7 +38,6 @@ from .session import LinkPorts
 from .stall import StallWatch
 from .supervisor import Supervisor
 from .unlock import Ports
-from .vault import Vault
 
 log = structlog.get_logger()
 
@@ -60,8 +60,8 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
     found = load_secrets(config, credentials)
     radio = _radio(config)
     with StateDirectory(config.state_dir) as directory:
-        vault = Vault({1: load_vault_key(config, credentials)}, new_nonce=_nonce)
-        with SqliteStore(directory, vault) as store:
+        keys = load_vault_keys(config, credentials, new_nonce=_nonce)
+        with SqliteStore(directory, keys) as store:
             for damage in store.damage:
                 log.error("store.damaged", detail=str(damage), advice=damage.advice)
             await _serve(config, found, radio, store, on_ready)
@@ -112,6 +112,7 @@ async def _serve(
         tasks.start_soon(stall.run)
         tasks.start_soon(_reload_on_hangup, config, tokens)
         supervisor.start()
+        tasks.start_soon(_seal_anew, store)
         await _listen(config, parts, on_ready)
         supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
@@ -132,8 +133,14 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Listen, and tell the port."""
-        await super().startup(sockets)
+        """Listen, and tell the port. Raises ListenError."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # it has logged why
+            where = f"{self.config.host}:{self.config.port}"
+            raise ListenError(
+                f"{where} cannot be listened on; the log line before says why"
+            ) from None
         if self.started and self.servers:
             port = self.servers[0].sockets[0].getsockname()[1]
             log.info("agent.ready", port=port)
@@ -146,6 +153,8 @@ async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], No
         host=config.http.host,
         port=config.http.port,
         http="h11",
+        ws="none",
+        interface="asgi3",
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -190,7 +199,21 @@ async def _keep_time(
         except AgentError as error:
             event = "cloud.unreachable" if isinstance(error, CloudError) else "time.not_kept"
             log.warning(event, code=error.code)
+        except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
+            log.error("time.fault", **logs.fault(error))  # noqa: TRY400 - without its message
         await anyio.sleep(TRUST_INTERVAL if clock.trusted else TRUST_RETRY)
+
+
+async def _seal_anew(store: SqliteStore) -> None:
+    """What grows and was sealed with an older vault key: beside everything else."""
+    try:
+        sealed = store.sealed_anew + await store.seal_reports_anew()
+        if sealed:
+            log.info("vault.sealed_anew", values=sealed, previous_needed=store.unopened > 0)
+        if store.unopened:
+            log.error("vault.unopened", reports=store.unopened, advice=VaultKeyMissing.advice)
+    except AgentError as error:
+        log.warning("vault.not_sealed_anew", code=error.code, detail=str(error))
 
 
 def _is_loopback(url: str) -> bool:

@@ -30,6 +30,24 @@ class SecretError(AgentError):
     advice = "Provide the named credential, in a file of mode 0600 or by systemd."
 
 
+class VaultKeyMissing(SecretError):
+    """Something in the state directory was sealed with a key that is not configured."""
+
+    code = "vault-key-missing"
+    advice = (
+        "Name the key that sealed it in [vault] previous, or put it back where [vault] key says. "
+        "If it is lost for good, move operations.db away: what the cloud issued comes again, but "
+        "known idempotency keys and the numbers of earlier visits are forgotten."
+    )
+
+
+class ListenError(AgentError):
+    """The HTTP trigger cannot listen where it should."""
+
+    code = "cannot-listen"
+    advice = "See who listens there (ss -ltnp), or configure another [http] port."
+
+
 # -- cloud
 
 

@@ -152,7 +152,7 @@ def test_an_unconfirmed_operation_keeps_the_door_to_those_who_name_it() -> None:
     rehearse(story, quirks=SILENT)
 
 
-@pytest.mark.parametrize(("wait", "blocked"), [(59.0, True), (60.0, False)])
+@pytest.mark.parametrize(("wait", "blocked"), [(59.0, True), (60.001, False)])
 def test_an_unconfirmed_operation_blocks_for_a_minute(wait: float, blocked: bool) -> None:
     async def story(world: World) -> None:
         await world.operate("key-1")
@@ -184,6 +184,19 @@ def test_a_deadline_in_the_past_is_not_accepted(deadline: float) -> None:
             await world.operate(deadline=deadline)
         assert world.ledger.records == {}
         assert world.radio.links == []
+
+    rehearse(story)
+
+
+def test_a_request_that_may_be_old_is_not_accepted_but_its_known_key_is_answered() -> None:
+    async def story(world: World) -> None:
+        with pytest.raises(TooLate):
+            await world.doors.operate(replace(world.request("key-1"), stale=True))
+        assert world.ledger.records == {}
+        first = await world.operate("key-1")
+        again, new = await world.doors.operate(replace(world.request("key-1"), stale=True))
+        assert (again, new) == (first, False)
+        assert len(world.actuations()) == 1
 
     rehearse(story)
 

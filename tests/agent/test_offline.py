@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -214,5 +215,24 @@ def test_a_no_of_the_cloud_is_not_forgotten_when_the_cloud_goes_away() -> None:
         world.cloud.refuse, world.cloud.down = None, True
         assert ending(await world.operate("key-3")).outcome == "unreached"
         assert len(world.actuations()) == 1
+
+    rehearse(story, **CACHED)
+
+
+@pytest.mark.parametrize(("ahead", "opens"), [(59.0, True), (61.0, False), (1e8, False)])
+def test_a_configuration_from_the_future_opens_nothing_without_the_cloud(
+    ahead: float, opens: bool
+) -> None:
+    """Whichever date was wrong: it would stay young for as long as it was ahead."""
+
+    async def story(world: World) -> None:
+        config = await world.cloud.issued_config("")
+        fetched_at = world.clock.unix() + ahead
+        await world.memory.keep_issued_config(DOOR, replace(config, fetched_at=fetched_at))
+        world.cloud.down = True
+        found = ending(await world.operate())
+        assert (found.outcome, found.offline) == (
+            ("confirmed", True) if opens else ("unreached", False)
+        )
 
     rehearse(story, **CACHED)

@@ -125,6 +125,8 @@ RULES: dict[str, Rule] = {
     "bleagent.__main__": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.cli"})
     ),
+    # `run`, without what only the other commands need.
+    "bleagent.start": Rule(never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.app"})),
 }
 
 

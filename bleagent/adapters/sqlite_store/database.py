@@ -73,6 +73,11 @@ class Database:
             raise
         return cls(connection, path)
 
+    def at_start(self, work: Work[T]) -> T:
+        """Run ``work`` at once, before anybody else uses the database. Raises StoreError."""
+        with _Translated(self.path):
+            return work(self._connection)
+
     async def read(self, work: Work[T]) -> T:
         """Run ``work`` on one consistent state. Raises StoreError."""
         return await self._run(work, "BEGIN")
