@@ -186,10 +186,11 @@ async def unlock(
 async def unlock_when_rested(
     client: httpx.AsyncClient, key: str, lock: str = "front", **body: object
 ) -> httpx.Response:
-    """Ask again while the lock rests between two operations: by itself two seconds."""
+    """Ask again while the lock rests between two operations, by itself two seconds, and while the
+    agent does not trust what it reads right after it stood still (A3)."""
     with anyio.fail_after(10):
-        while (answer := await unlock(client, key, lock, **body)).status_code == 409:
-            if answer.json()["code"] != "lock-busy":
-                break
+        while True:
+            answer = await unlock(client, key, lock, **body)
+            if answer.json().get("code") not in ("lock-busy", "too-late") or "id" in answer.json():
+                return answer
             await anyio.sleep(0.1)
-    return answer
