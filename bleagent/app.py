@@ -64,6 +64,10 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
         with SqliteStore(directory, keys) as store:
             for damage in store.damage:
                 log.error("store.damaged", detail=str(damage), advice=damage.advice)
+            if (wrong := store.without_records) is not None:
+                log.error(
+                    "store.without_records", code=wrong.code, detail=str(wrong), advice=wrong.advice
+                )
             await _serve(config, found, radio, store, on_ready)
 
 
@@ -106,18 +110,26 @@ async def _serve(
             tokens=tokens,
             new_id=lambda: secrets.token_hex(12),
             stalled=stall.stalled,
-            readiness=lambda: {"store": "damaged"} if store.damaged else {},
+            readiness=lambda: _wrong_with(store),
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store)
         tasks.start_soon(stall.run)
         tasks.start_soon(_reload_on_hangup, config, tokens)
         supervisor.start()
-        tasks.start_soon(_seal_anew, store)
+        if store.without_records is None:
+            tasks.start_soon(_seal_anew, store)
         await _listen(config, parts, on_ready)
         supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
         tasks.cancel_scope.cancel()
+
+
+def _wrong_with(store: SqliteStore) -> dict[str, str]:
+    wrong = {"store": "damaged"} if store.damaged else {}
+    if store.without_records is not None:
+        wrong["records"] = store.without_records.code
+    return wrong
 
 
 class _Server(uvicorn.Server):

@@ -157,6 +157,20 @@ class StoreDamaged(StoreError):
     advice = "Keep the file that was moved aside; it may be read with sqlite's recovery."
 
 
+class StoreTooNew(StoreError):
+    """A database was written by a newer agent; it was left as it is."""
+
+    code = "store-too-new"
+    advice = "Install the agent again that wrote it (or a newer one), or name another state_dir."
+
+
+class StoreForeign(StoreError):
+    """A database belongs to another program; it was left as it is."""
+
+    code = "store-foreign"
+    advice = "Move the file away, or name another state_dir."
+
+
 class AlreadyRunning(StoreError):
     """Another agent holds this state directory."""
 

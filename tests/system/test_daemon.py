@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -278,3 +279,39 @@ async def test_the_vaults_key_is_changed_by_configuration(tmp_path: Path) -> Non
     async with site.up(), site.daemon() as (client, _):
         assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
         assert site.opened == 2
+
+
+def _spoil(state: Path, name: str) -> bytes:
+    path = state / name
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version=99")
+    return path.read_bytes()
+
+
+async def test_records_of_a_newer_version_keep_no_door_shut(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up():
+        async with site.daemon():
+            pass
+        before = _spoil(tmp_path / "state", "records.db")
+        async with site.daemon() as (client, _):
+            assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
+            ready = await client.get("/readyz")
+            assert (ready.status_code, ready.json()["wrong"]) == (503, ["records"])
+        assert '"code": "store-too-new"' in site.log.read_text()
+        assert (tmp_path / "state" / "records.db").read_bytes() == before
+
+
+async def test_operations_of_a_newer_version_are_refused_with_advice(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up():
+        async with site.daemon():
+            pass
+        before = _spoil(tmp_path / "state", "operations.db")
+        with pytest.raises(AssertionError) as caught:
+            async with site.daemon():
+                pass
+    said = str(caught.value)
+    assert "operations.db was written by a newer agent: found schema 99, expected at most" in said
+    assert "Install the agent again that wrote it" in said
+    assert (tmp_path / "state" / "operations.db").read_bytes() == before
