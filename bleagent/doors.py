@@ -106,6 +106,7 @@ class Doors:
         self._busy: set[str] = set()
         self._rest_until: dict[str, float] = {}
         self._last: dict[str, OperationRecord] = {}
+        self._began = ports.clock.now()
         self._gates = {name: anyio.Lock() for name in doors}
 
     @property
@@ -197,6 +198,8 @@ class Doors:
         if last is None or last.ending is None or last.ended_at is None:
             return
         age = now - last.ended_at  # by the clock that never jumps, whatever becomes of the date
+        if last.ended_at <= self._began and _may_have_moved(last.ending) and age < REST:
+            raise LockBusy(f"{request.lock} rests after operation {last.id}")  # a restart between
         unresolved = last.ending.outcome is Outcome.UNCONFIRMED and age < UNRESOLVED
         if unresolved and request.after != last.id:
             raise UnresolvedOperation(f"operation {last.id} ended unconfirmed {age:.0f} s ago")
@@ -286,6 +289,11 @@ class _Told:
         """What was heard after it."""
         if self.running is not None:
             await self._doors.learn(self.running, evidence)
+
+
+def _may_have_moved(ending: Ending) -> bool:
+    """Whether a command to move reached the lock, or may have."""
+    return ending.outcome in (Outcome.CONFIRMED, Outcome.UNCONFIRMED) or ending.by == "lock"
 
 
 def _record(request: OperationRequest, ending: Ending, unix: float) -> OperationRecord:

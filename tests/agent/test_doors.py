@@ -348,3 +348,32 @@ def test_a_hundred_doors_do_not_wait_for_a_busy_one() -> None:
         assert [len(lock.log.openings()) for lock in locks.values()] == [1] * 100
 
     rehearse(story)
+
+
+@pytest.mark.parametrize("quirks", [None, SILENT], ids=["confirmed", "unconfirmed"])
+def test_a_lock_rests_over_a_restart(quirks: Quirks | None) -> None:
+    async def story(world: World) -> None:
+        first = await world.operate("key-1")
+        ended = world.clock.now()
+        world.build()  # another process on the same store
+        with pytest.raises(LockBusy, match=first.id):
+            await world.operate("key-2", after=first.id)
+        await anyio.sleep(ended + 1.9 - world.clock.now())
+        with pytest.raises(LockBusy):
+            await world.operate("key-3", after=first.id)
+        await anyio.sleep(0.11)
+        await world.operate("key-4", after=first.id)
+        assert len(world.actuations()) == 2
+
+    rehearse(story, quirks=quirks)
+
+
+def test_a_lock_to_which_nothing_was_sent_does_not_rest_over_a_restart() -> None:
+    async def story(world: World) -> None:
+        world.cloud.down = True
+        assert told(await world.operate("key-1"))[0] == "unreached"
+        world.cloud.down = False
+        world.build()  # another process on the same store
+        assert told(await world.operate("key-2")) == ("confirmed", "ok")
+
+    rehearse(story)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import anyio
 import httpx
 import pytest
 
+from bleagent.doors import REST
 from bleagent.simulator.cloud_faults import Fault, FaultKind
-from tests.system.daemon import Site, unlock
+from tests.system.daemon import Site, unlock, unlock_when_rested
 
 pytestmark = pytest.mark.anyio
 
@@ -268,7 +270,7 @@ async def test_the_vaults_key_is_changed_by_configuration(tmp_path: Path) -> Non
     site.more = {"vault": f'previous = [{{ file = "{old}" }}]\n'}
     async with site.up(), site.daemon() as (client, _):
         calls = site.cloud.calls["doorLock.getIssuedConfig"]
-        assert (await unlock(client, "two")).json()["outcome"] == "confirmed"
+        assert (await unlock_when_rested(client, "two")).json()["outcome"] == "confirmed"
         assert site.cloud.calls["doorLock.getIssuedConfig"] == calls, "it was remembered"
         with anyio.fail_after(5):
             while '"vault.sealed_anew"' not in site.log.read_text():
@@ -315,3 +317,20 @@ async def test_operations_of_a_newer_version_are_refused_with_advice(tmp_path: P
     assert "operations.db was written by a newer agent: found schema 99, expected at most" in said
     assert "Install the agent again that wrote it" in said
     assert (tmp_path / "state" / "operations.db").read_bytes() == before
+
+
+async def test_a_lock_rests_over_a_restart(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up():
+        async with site.daemon() as (client, process):
+            assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
+            ended = time.monotonic()
+            process.kill()
+            await process.wait()
+        async with site.daemon() as (client, _):
+            answer = await unlock(client, "two")
+            if time.monotonic() - ended < REST:  # a slow machine may have rested already
+                assert (answer.status_code, answer.json()["code"]) == (409, "lock-busy")
+            assert (await unlock_when_rested(client, "two")).json()["outcome"] == "confirmed"
+            assert time.monotonic() - ended >= REST
+        assert site.opened == 2
