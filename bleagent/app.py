@@ -30,6 +30,7 @@ from .config_secrets import (
 )
 from .doors import Door, Doors
 from .errors import AgentError, CloudError, ListenError, RadioUnavailable, VaultKeyMissing
+from .held_memory import HeldMemory
 from .http.app import HttpParts, create_app
 from .http.auth import Tokens
 from .operation_log import OperationLog
@@ -90,9 +91,10 @@ async def _serve(
         told.recovered(record)
     async with HttpxTransport() as transport, anyio.create_task_group() as tasks:
         cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
+        memory = HeldMemory(store.memory)
         doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
         links = LinkPorts(
-            radio=radio, memory=store.memory, clock=clock, new_iv=lambda: secrets.token_bytes(16)
+            radio=radio, memory=memory, clock=clock, new_iv=lambda: secrets.token_bytes(16)
         )
         supervisor = Supervisor(
             {name: (door.facts, door.policy) for name, door in doors.items()},
@@ -100,7 +102,7 @@ async def _serve(
             tasks,
             told.lock_failed,
         )
-        ports = Ports(cloud=cloud, ledger=store.ledger, memory=store.memory, clock=clock)
+        ports = Ports(cloud=cloud, ledger=store.ledger, memory=memory, clock=clock)
         tokens, stall = Tokens(found.http_token), StallWatch(clock)
         operations = Doors(doors, ports, supervisor, tasks, told, allowed=tokens.require_good)
         parts = HttpParts(

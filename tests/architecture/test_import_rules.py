@@ -86,6 +86,7 @@ RULES: dict[str, Rule] = {
     "bleagent.doors": JOB,
     "bleagent.visit": JOB,
     "bleagent.issued": JOB,
+    "bleagent.held_memory": JOB,
     "bleagent.check_code": JOB,
     "bleagent.endings": JOB,
     "bleagent.radio": JOB,

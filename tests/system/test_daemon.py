@@ -334,3 +334,23 @@ async def test_a_lock_rests_over_a_restart(tmp_path: Path) -> None:
             assert (await unlock_when_rested(client, "two")).json()["outcome"] == "confirmed"
             assert time.monotonic() - ended >= REST
         assert site.opened == 2
+
+
+async def test_a_no_that_the_store_did_not_take_is_not_forgotten(tmp_path: Path) -> None:
+    site = Site(tmp_path, offline="cached")
+    seal = "doorLock.bleOpenInstruction"
+    async with site.up(), site.daemon() as (client, _):
+        assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
+        with closing(sqlite3.connect(tmp_path / "state" / "operations.db")) as database:
+            database.execute(
+                "CREATE TRIGGER fails BEFORE UPDATE ON issued_configs "
+                "BEGIN SELECT RAISE(ABORT, 'no space'); END"
+            )
+        site.cloud.faults.always(seal, Fault(FaultKind.CODE, code=1106, msg="permission deny"))
+        refused = (await unlock_when_rested(client, "two")).json()
+        assert (refused["outcome"], refused["by"]) == ("refused", "cloud")
+        for action in (seal, "doorLock.getIssuedConfig"):
+            site.cloud.faults.always(action, Fault(FaultKind.HTTP_ERROR, status=503))
+        kept = (await unlock_when_rested(client, "three")).json()
+        assert (kept["outcome"], kept["offline"]) == ("unreached", False)
+        assert site.opened == 1
