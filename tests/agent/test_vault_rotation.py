@@ -190,3 +190,19 @@ def test_a_version_is_found_by_any_of_its_values() -> None:
         replace(keys("a"), previous=(KEYS["b"],)).vault(
             [], wanted=[Sealed(bytes([version]) + bytes(40), "t", "r") for version in range(1, 256)]
         )
+
+
+def test_every_table_with_sealed_values_is_sealed_anew(tmp_path: Path) -> None:
+    with opened(tmp_path, "a"):
+        pass
+    found = set()
+    for name in ("operations", "records"):
+        with closing(sqlite3.connect(tmp_path / f"{name}.db")) as connection:
+            found |= {
+                row[0]
+                for row in connection.execute(
+                    "SELECT m.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c "
+                    "WHERE m.type = 'table' AND c.name = 'sealed'"
+                )
+            }
+    assert found == {table.name for table in (*rotation.OPERATIONS, rotation.REPORTS)}
