@@ -96,12 +96,18 @@ class BluezBluetooth:
         """
         began = self._clock.now()
         attempt = await self._prepare(adapter, address, within, fresh=fresh)
-        left = within - (self._clock.now() - began)
-        link = await attempt.connect(left, fresh=fresh)
+        watch = await self._stack.watch(
+            adapter, lambda fault: attempt.link.cut(str(fault)), attempt.address
+        )
         try:
-            yield link
+            left = within - (self._clock.now() - began)
+            link = await attempt.connect(left, fresh=fresh)
+            try:
+                yield link
+            finally:
+                await attempt.leave()
         finally:
-            await attempt.leave()
+            watch.remove()
 
     async def forget(self, adapter: str, address: str) -> None:
         """Remove bluetoothd's and bleak's memory of a device. Raises LinkError."""
