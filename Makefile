@@ -3,6 +3,7 @@
 #   make test PYTHON=python3.13    with another interpreter (after `make clean`)
 
 PYTHON ?= python3
+SUITE ?= bookworm
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -16,10 +17,10 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format bench fuzz lock clean
+.PHONY: help venv demo test test-bluez lint format bench fuzz lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(INSTALLED)  ## .venv with the project, its dependencies as locked, and the tools
 
@@ -28,6 +29,12 @@ demo: $(INSTALLED)  ## the main job on a virtual lock and a virtual cloud
 
 test: lint  ## everything that must hold: style, types, tests
 	$(BIN)/python -m pytest
+
+# The image is made from Debian packages, which apt-get fetches where it may.
+#   make test-bluez SUITE=trixie    BlueZ 5.82 on kernel 6.12 instead of 5.66 on 6.1
+test-bluez: $(INSTALLED)  ## against a real kernel and a real BlueZ, in a small virtual machine
+	image=$$(SUITE=$(SUITE) tests/bluez/appliance/build.sh build/bluez-vm) && \
+		BLUEZ_VM_IMAGE=$$image $(BIN)/python -m pytest tests/bluez/vm
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .
@@ -38,11 +45,12 @@ format: $(INSTALLED)  ## rewrite the sources as ruff wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)  ## the codec beside bare primitives, an unlock beside its floor, HTTP, the start
+bench: $(INSTALLED)  ## the codec beside bare primitives, an unlock beside its floor, HTTP, the start, listening
 	$(BIN)/python tests/bench/bench_codec.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_unlock.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_http.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_start.py $(BENCH_ARGS)
+	$(BIN)/python tests/bench/bench_scan.py
 
 fuzz: $(FUZZ_INSTALLED)  ## every parser under atheris; FUZZ_ARGS goes to tests/fuzz/run.py
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)

@@ -126,6 +126,15 @@ class RadioBusy(LinkError):
     advice = "It heals by itself within a minute; if not, restart bluetooth.service."
 
 
+class RadioStuck(RadioUnavailable):
+    """Everything was tried to get Bluetooth to work again: the process ends and starts anew."""
+
+    code = "radio-stuck"
+    advice = (
+        "systemd starts the agent again; if it stays, restart bluetooth.service or the machine."
+    )
+
+
 class IncompleteTable(LinkError):
     """Connected, but a characteristic that is needed is not there."""
 

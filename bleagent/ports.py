@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from .model import (
     AdapterInfo,
@@ -63,6 +63,27 @@ class LockRadio(Protocol):
         ...
 
 
+@runtime_checkable
+class HandshakeJudge(Protocol):
+    """A radio that chooses among devices that claim to be one lock, and wants to know (H1)."""
+
+    def proved(self, lock: str) -> None:
+        """The device that is connected as this lock stood the handshake."""
+        ...
+
+    def disproved(self, lock: str) -> None:
+        """It did not; the next connection tries another one, if there is another one."""
+        ...
+
+
+class ServiceManager(Protocol):
+    """Whoever started the daemon, and starts it again."""
+
+    def notify(self, state: str) -> None:
+        """Tell it ``NAME=value`` lines, such as ``READY=1`` or ``STATUS=...``; never raises."""
+        ...
+
+
 class Bluetooth(Protocol):
     """This machine's Bluetooth stack: adapters, scanning, connections. No policy of ours.
 
@@ -77,7 +98,11 @@ class Bluetooth(Protocol):
     def scan(
         self, adapter: str, heard: Callable[[Sighting], None]
     ) -> AbstractAsyncContextManager[None]:
-        """Listen as long as the context lasts; ``heard`` is told of locks only, known or not."""
+        """Listen as long as the context lasts; ``heard`` is told of locks only, known or not.
+
+        Where adapter or stack goes away meanwhile, the body is cancelled and RadioUnavailable
+        comes out of the context.
+        """
         ...
 
     def connect(

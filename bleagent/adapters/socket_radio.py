@@ -6,6 +6,7 @@ and ``w HEX``; the lock sends ``up N`` (bytes in one write), ``n HEX`` and ``dis
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -61,6 +62,7 @@ class SocketLink:
         self._lines = BufferedByteReceiveStream(stream)
         self._send, self._receive = anyio.create_memory_object_stream[bytes](QUEUE)
         self.att_payload = 0
+        self._ended = False
 
     async def begin(self) -> None:
         """Open the connection to the lock. Raises LinkError."""
@@ -74,32 +76,41 @@ class SocketLink:
 
     async def end(self) -> None:
         """Leave; a link that is gone already is fine."""
-        try:
+        self._ended = True
+        self._send.close()
+        self._receive.close()
+        with contextlib.suppress(LinkError):
             await self._say("disconnect")
-        except LinkError:
-            return
 
     async def read(self) -> None:
         """Pass notifications on until the link ends."""
         with self._send:
-            while True:
-                try:
-                    word, _, rest = (await self._line()).partition(" ")
-                    if word != "n":
-                        return
-                    self._send.send_nowait(bytes.fromhex(rest))
-                except (LinkError, ValueError, anyio.WouldBlock):
-                    return
+            try:
+                await self._pass_on()
+            except (LinkError, ValueError, anyio.WouldBlock):
+                return
+            finally:
+                self._ended = True
+
+    async def _pass_on(self) -> None:
+        while True:
+            word, _, rest = (await self._line()).partition(" ")
+            if word != "n":
+                return
+            self._send.send_nowait(bytes.fromhex(rest))
 
     async def write(self, value: bytes) -> None:
         """One write. Raises LinkError."""
+        if self._ended:
+            raise LinkLost("the link is gone")
         await self._say(f"w {value.hex()}")
 
     async def notifications(self) -> AsyncIterator[bytes]:
-        """Every notification once, in order, until the link ends."""
-        with self._receive:
+        """Every notification once, in order. Raises LinkLost when the link ends."""
+        with self._receive, contextlib.suppress(anyio.ClosedResourceError):
             async for value in self._receive:
                 yield value
+        raise LinkLost("the link is gone")
 
     async def _say(self, line: str) -> None:
         try:

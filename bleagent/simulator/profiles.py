@@ -29,3 +29,11 @@ def profile(name: str) -> Firmware:
             f"no profile {name!r}, there are {', '.join(PROFILE_NAMES)}"
         ) from None
     return firmware(protocol, att_payload=att_payload)
+
+
+def profile_name(chosen: Firmware) -> str:
+    """Its profile's name; a firmware's own where no profile is like it."""
+    for name, (protocol, att_payload) in _PROFILES.items():
+        if (protocol, att_payload) == (chosen.name, chosen.att_payload):
+            return name
+    return chosen.name

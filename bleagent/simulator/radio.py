@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -53,7 +54,7 @@ class VirtualRadio:
             try:
                 yield link
             finally:
-                link.down("the central left")
+                link.leave()
                 tasks.cancel_scope.cancel()
 
 
@@ -91,11 +92,17 @@ class VirtualLink:
             self._lock.disconnected(self._clock.now(), reason)
             self._send.close()
 
+    def leave(self) -> None:
+        """The central ends it."""
+        self.down("the central left")
+        self._receive.close()
+
     async def notifications(self) -> AsyncIterator[bytes]:
-        """Every notification once, in order, until the link ends."""
-        with self._receive:
+        """Every notification once, in order. Raises LinkLost when the link ends."""
+        with self._receive, contextlib.suppress(anyio.ClosedResourceError):
             async for value in self._receive:
                 yield value
+        raise LinkLost("the link is gone")
 
     async def write(self, value: bytes) -> None:
         """One write."""
@@ -203,7 +210,11 @@ class VirtualLink:
         if self._delayed is not None:
             self._delayed.append((value, notification))
         elif self._is_up:
-            self._send.send_nowait(value)
+            try:
+                self._send.send_nowait(value)
+            except anyio.WouldBlock:
+                self.down("nobody reads")
+                return
             # A frame with one spoiled packet cannot be read, so it was not delivered.
             if notification.sn not in self._spoiled:
                 self._lock.delivered(notification, self._clock.now())

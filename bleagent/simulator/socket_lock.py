@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -13,19 +13,17 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from bleagent.ports import Clock
 
 from .actions import Action, Closed, HungUp, Notification, Opened
+from .tap import Tap, no_tap
 from .virtual_lock import VirtualLock
 
 MAX_LINE = 4096
-Tap = Callable[[str, bytes], None]
-"""Is told each packet: ``>`` from the central, ``<`` from the lock, ``|`` the link changed,
-``!`` the door was ``opened`` or ``closed``."""
 
 
 class SocketLock:
     """Serves one lock; one central at a time, as a lock does."""
 
     def __init__(
-        self, lock: VirtualLock, clock: Clock, *, att_payload: int, tap: Tap = lambda *_: None
+        self, lock: VirtualLock, clock: Clock, *, att_payload: int, tap: Tap = no_tap
     ) -> None:
         self.lock = lock
         self._clock = clock

@@ -155,7 +155,11 @@ def arguments(prog: str = "python -m bleagent.simulator.stdio") -> argparse.Argu
     add("--auth-key", metavar="A", help="32 characters")
     add("--uuid", metavar="U", help="16 or 20 characters")
     add("--device-id", metavar="D", help="up to 22 characters")
-    add("--product-id", metavar="P", help="kept for advertising, which happens elsewhere")
+    add(
+        "--product-id",
+        metavar="P",
+        help="advertised while it belongs to nobody: 8 or 16 characters",
+    )
     add("--unbound", action="store_true", help="belongs to nobody")
     add("--check-code", type=_check_code, metavar="PERIPHERAL:CODE",
         help="check code of the app, already set: id in hex, eight characters")  # fmt: skip

@@ -81,6 +81,16 @@ class VirtualLock:
         return self._machine.radio.firmware.att_payload
 
     @property
+    def keys(self) -> LockKeys:
+        """Its identity."""
+        return self._machine.keys
+
+    @property
+    def firmware(self) -> Firmware:
+        """Whose habits its protocol has."""
+        return self._machine.radio.firmware
+
+    @property
     def log(self) -> LockLog:
         """The lock's own truth."""
         return self._machine.log

@@ -1,0 +1,16 @@
+"""The names on the bus that BlueZ has, and how often a lock is heard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
+SERVICE, CHARACTERISTIC = "org.bluez.GattService1", "org.bluez.GattCharacteristic1"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+ROOT = "/org/bluez"
+ADVERTISING_INTERVAL = 0.02
+"""Seconds; real locks take 0.1 to 1."""
+Answer = tuple[str, list[Any]]
+"""Signature and body of an answer to a call."""
+NOTHING: Answer = ("", [])
