@@ -96,7 +96,11 @@ class Bluetooth(Protocol):
     def scan(
         self, adapter: str, heard: Callable[[Sighting], None]
     ) -> AbstractAsyncContextManager[None]:
-        """Listen as long as the context lasts; ``heard`` is told of locks only, known or not."""
+        """Listen as long as the context lasts; ``heard`` is told of locks only, known or not.
+
+        Where adapter or stack goes away meanwhile, the body is cancelled and RadioUnavailable
+        comes out of the context.
+        """
         ...
 
     def connect(

@@ -125,6 +125,12 @@ RULES: dict[str, Rule] = {
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator"},
         may=frozenset({"bleagent.adapters.httpx_transport"}),
     ),
+    # The doctor reads what it is told of a machine; this one machine is looked at beside it.
+    "bleagent.doctor": JOB,
+    "bleagent.doctor_machine": Rule(
+        never=EDGES | CLI_LIBRARIES | WIRING,
+        may=frozenset({"bleagent.adapters.bluez"}),
+    ),
     "bleagent.cli": Rule(never=EDGES | {"bleagent.adapters"}),
     "bleagent.__main__": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.cli"})
@@ -270,6 +276,10 @@ def test_the_codec_calls_nothing_that_reaches_the_world(path: Path) -> None:
         ("bleagent.adapters.new_one", "import bleak"),
         ("bleagent.http.routes", "from bleagent.app import App"),
         ("bleagent.__main__", "from bleagent.simulator import world"),
+        ("bleagent.doctor", "import subprocess"),
+        ("bleagent.doctor", "from .adapters.bluez import BluezBluetooth"),
+        ("bleagent.doctor_machine", "from .adapters import sqlite_store"),
+        ("bleagent.doctor_machine", "import dbus_fast"),
     ],
 )
 def test_a_planted_violation_is_found(module: str, source: str) -> None:
@@ -293,6 +303,7 @@ def test_a_planted_violation_is_found(module: str, source: str) -> None:
         ("bleagent.app", "from .adapters import sqlite_store"),
         ("bleagent.cli", "def demo():\n    from bleagent.simulator import world"),
         ("bleagent.__main__", "from bleagent.cli import main"),
+        ("bleagent.doctor_machine", "from .adapters.bluez.stack import BluezStack"),
     ],
 )
 def test_an_import_that_the_design_wants_is_let_through(module: str, source: str) -> None:
