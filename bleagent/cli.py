@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import anyio
 import typer
@@ -26,6 +27,9 @@ from protocol.capture import Capture, CaptureError, format_capture, parse_captur
 from protocol.dpmap import DpMap, LockGeneration
 from protocol.observer import Observation, Seen, observe_capture
 from protocol.rekey import RekeyError, rekey_capture
+
+if TYPE_CHECKING:
+    from bleagent.doctor import Check, Report
 
 UNREADABLE = 1
 UNUSABLE = 2
@@ -131,36 +135,19 @@ def decode(
     _leave(seen, failed=bool(differences))
 
 
-@app.command()
-def run(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration, TOML.")],
-    port_file: Annotated[
-        Path | None, typer.Option("--port-file", help="Write the port there when ready.")
-    ] = None,
-    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning.")] = "info",
-) -> None:
-    """Run the daemon.
+PASSED_ON = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "allow_interspersed_args": False,  # what follows is for somebody else, --help too
+}
 
-    Exit status: 0 stopped by a signal, 2 it cannot start.
-    """
-    from bleagent import app as daemon  # noqa: PLC0415 - what only the daemon needs
-    from bleagent import logs  # noqa: PLC0415
-    from bleagent.errors import AgentError  # noqa: PLC0415
 
-    logs.set_up(log_level)
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def run(context: typer.Context) -> None:
+    """Run the daemon: `run --help`."""
+    from bleagent import start  # noqa: PLC0415 - the daemon's parts, only here
 
-    def ready(port: int) -> None:
-        if port_file is not None:
-            port_file.write_text(str(port))
-
-    async def main() -> None:
-        await daemon.run(config, on_ready=ready)
-
-    try:
-        anyio.run(main)
-    except AgentError as error:
-        print(f"bleagent run: {error}\n{error.advice}", file=sys.stderr)
-        raise typer.Exit(UNUSABLE) from None
+    raise typer.Exit(start.main(context.args))
 
 
 @app.command()
@@ -184,6 +171,42 @@ def demo(
     except KeyboardInterrupt:
         raise typer.Exit(0 if keep else UNREADABLE) from None
     raise typer.Exit(0 if ok else UNREADABLE)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say what of this machine keeps a lock from being reached, and what mends it.
+
+    Looks only; run it as the user that the daemon runs as. Root may see more of the kernel.
+    Exit status: 0 nothing failed (there may be warnings), 1 something did.
+    """
+    from bleagent import doctor as examination  # noqa: PLC0415 - what only this needs
+    from bleagent import doctor_machine  # noqa: PLC0415
+
+    report = anyio.run(doctor_machine.look)
+    if as_json:
+        print(json.dumps(report.to_json(), indent=1))
+    else:
+        _show_report(report, examination.to_lines)
+    raise typer.Exit(0 if report.ok else UNREADABLE)
+
+
+def _show_report(report: Report, to_lines: Callable[[Check], Iterator[str]]) -> None:
+    marks = {
+        "ok": typer.style("ok  ", fg="green"),
+        "warn": typer.style("warn", fg="yellow"),
+        "fail": typer.style("FAIL", fg="red", bold=True),
+    }
+    for check in report.checks:
+        first, *more = to_lines(check)
+        typer.echo(f"{marks[check.level]}  {first}")
+        for line in more:
+            typer.echo(f"  {line}")
+    levels = [str(one.level) for one in report.checks]
+    failed, warned = levels.count("fail"), levels.count("warn")
+    typer.echo(f"{len(levels)} checks: {failed} failed, {warned} to think about")
 
 
 @app.command()
@@ -241,13 +264,7 @@ class Simulated(StrEnum):
     STDIO = "stdio"
 
 
-@app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "allow_interspersed_args": False,  # what follows is the simulator's, --help too
-    },
-)
+@app.command(context_settings=PASSED_ON)
 def simulate(
     context: typer.Context,
     what: Annotated[Simulated, typer.Argument(help="lock: on a loopback port; stdio: by lines.")],

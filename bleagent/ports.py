@@ -98,7 +98,11 @@ class Bluetooth(Protocol):
     def scan(
         self, adapter: str, heard: Callable[[Sighting], None]
     ) -> AbstractAsyncContextManager[None]:
-        """Listen as long as the context lasts; ``heard`` is told of locks only, known or not."""
+        """Listen as long as the context lasts; ``heard`` is told of locks only, known or not.
+
+        Where adapter or stack goes away meanwhile, the body is cancelled and RadioUnavailable
+        comes out of the context.
+        """
         ...
 
     def connect(
@@ -188,7 +192,10 @@ class Ledger(Protocol):
         ...
 
     async def last_of(self, lock: str) -> OperationRecord | None:
-        """The newest operation of a lock."""
+        """The newest operation of a lock, and when it ended by the clock that never jumps.
+
+        0 for one that ended before this boot; where nobody noted it, when the ledger was opened.
+        """
         ...
 
     async def recover(self, *, unix: float) -> list[OperationRecord]:

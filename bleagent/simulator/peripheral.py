@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 from bumble import hci
+from bumble.att import ATT_READ_NOT_PERMITTED_ERROR, ATT_Error
 from bumble.core import UUID
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.gatt import Characteristic, CharacteristicValue, Service
@@ -134,10 +135,14 @@ class PeripheralLock:
         kind = Characteristic.Properties
         write: Characteristic[bytes] = Characteristic(
             _uuid(profile.write), kind.WRITE_WITHOUT_RESPONSE | kind.WRITE,
-            Characteristic.WRITEABLE, CharacteristicValue(write=self._on_write),
+            Characteristic.WRITEABLE,
+            CharacteristicValue(read=_not_readable, write=self._on_write),
         )  # fmt: skip
         notify: Characteristic[bytes] = Characteristic(
-            _uuid(profile.notify), kind.NOTIFY, Characteristic.READABLE, b""
+            _uuid(profile.notify),
+            kind.NOTIFY,
+            Characteristic.READABLE,
+            CharacteristicValue(read=_not_readable),
         )
         notify.on(Characteristic.EVENT_SUBSCRIPTION, self._on_subscription)
         table = [write, notify]
@@ -348,6 +353,10 @@ class PeripheralLock:
     async def _watch_transport(self) -> None:
         await asyncio.wait([self._transport.source.terminated])
         raise RadioUnusable("the radio is gone: its transport has ended; plug it in again")
+
+
+def _not_readable(_: Connection) -> bytes:
+    raise ATT_Error(ATT_READ_NOT_PERMITTED_ERROR)
 
 
 def _name(lock: VirtualLock) -> str:

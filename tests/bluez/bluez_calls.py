@@ -16,10 +16,8 @@ from .bluez_errors import (
     BluezError,
     does_not_exist,
     failed,
-    in_progress,
     no_such_method,
     no_such_object,
-    not_connected,
     not_ready,
     not_supported,
 )
@@ -98,9 +96,9 @@ async def _connect(bluez: ScriptedBluez, call: Call) -> Answer:
     if not discovery.is_powered(bluez, adapter):
         raise not_ready()
     if is_connected(bluez, path):
-        raise BluezError("org.bluez.Error.AlreadyConnected", "Already Connected")
+        return NOTHING
     if path in bluez.connecting:
-        raise in_progress()
+        raise failed("Operation already in progress")  # from 5.82 on: InProgress
     canceled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     bluez.connecting[path] = canceled
     try:
@@ -227,7 +225,7 @@ async def _disconnect(bluez: ScriptedBluez, call: Call) -> Answer:
             pending.set_result(None)
         return NOTHING
     if not is_connected(bluez, call.path):
-        raise not_connected()
+        return NOTHING
     end_connection(bluez, call.path, "the central left")
     return NOTHING
 
@@ -274,8 +272,6 @@ async def _start_notify(bluez: ScriptedBluez, call: Call) -> Answer:
     lock = _with_lock(bluez, call)
     if bluez.get(call.path, names.CHARACTERISTIC, "UUID") != lock.profile.notify:
         raise not_supported()
-    if call.sender in bluez.notifying[call.path]:
-        raise in_progress("In Progress")
     bluez.notifying[call.path].add(call.sender)
     bluez.set(call.path, names.CHARACTERISTIC, Notifying=Variant("b", True))
     return NOTHING

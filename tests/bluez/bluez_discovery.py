@@ -14,9 +14,6 @@ from .scripted_lock import ScriptedLock
 if TYPE_CHECKING:
     from .scripted_bluez import Call, ScriptedBluez
 
-RSSI_STEP = 8
-"""dB by which the signal must change before BlueZ tells of it, unless asked for duplicates."""
-
 
 def is_powered(bluez: ScriptedBluez, path: str) -> bool:
     return bool(bluez.get(path, names.ADAPTER, "Powered"))
@@ -87,16 +84,14 @@ def _hear(bluez: ScriptedBluez, lock: ScriptedLock, device: str, adapter: str) -
         bluez.add(device, names.DEVICE, device_properties(lock, device))
         return
     duplicates = any("DuplicateData" in one and one["DuplicateData"].value for one in filters)
-    was = bluez.get(device, names.DEVICE, "RSSI")
-    moved = was is None or abs(was - lock.rssi) >= RSSI_STEP
-    changes = {
-        name: value
-        for name, value in advertised.items()
-        if not (device in bluez.resolved and name in RESOLVED)
-        if duplicates or (moved if name == "RSSI" else value != _held(bluez, device, name))
-    }
-    if changes:
-        bluez.set(device, names.DEVICE, **changes)
+    changes = {"RSSI": advertised["RSSI"]}  # each time, whether it has changed or not
+    for name, value in advertised.items():
+        if device in bluez.resolved and name in RESOLVED:
+            continue
+        again = duplicates and name in ("ManufacturerData", "ServiceData")
+        if again or value != _held(bluez, device, name):
+            changes[name] = value
+    bluez.set(device, names.DEVICE, **changes)
 
 
 def _held(bluez: ScriptedBluez, device: str, name: str) -> Variant | None:

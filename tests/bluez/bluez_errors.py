@@ -24,10 +24,6 @@ def not_ready() -> BluezError:
     return BluezError("org.bluez.Error.NotReady", "Resource Not Ready")
 
 
-def not_connected() -> BluezError:
-    return BluezError("org.bluez.Error.NotConnected", "Not Connected")
-
-
 def does_not_exist() -> BluezError:
     return BluezError("org.bluez.Error.DoesNotExist", "Does Not Exist")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bleagent.adapters.bluez.stack import AdapterDetails, Watch
-from bleagent.errors import RadioUnavailable
+from bleagent.errors import LinkError, RadioUnavailable
 from bleagent.model import AdapterInfo
 
 from .bleak_bumble import Adapter, BleakClientBumble
@@ -40,8 +40,10 @@ class BumbleStack:
         for client in list(self._adapter.clients):
             await client.disconnect()
 
-    async def watch(self, adapter: str, gone: Callable[[RadioUnavailable], None]) -> Watch:
-        return Watch(adapter, gone, self._watches)
+    async def watch(
+        self, adapter: str, gone: Callable[[LinkError], None], address: str | None = None
+    ) -> Watch:
+        return Watch(adapter, gone, self._watches, address)
 
     def fail(self, fault: RadioUnavailable) -> None:
         """The adapter goes away."""

@@ -57,3 +57,9 @@ async def bluetooth(bluez: ScriptedBluez) -> AsyncIterator[BluezBluetooth]:
     del bluez  # must be there first
     async with BluezBluetooth(SystemClock()) as found:
         yield found
+
+
+@pytest.fixture
+def records_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is slow, an agent need not stay three seconds for a record."""
+    monkeypatch.setattr("bleagent.unlock.RECORD_LINGER", 0.3)

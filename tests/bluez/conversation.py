@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from bleak import BleakClient, BleakScanner
 from bleak.backends.bluezdbus import manager
@@ -29,6 +30,13 @@ KEYS = LockKeys(
     sec_key=Secret("secsecsecsecsec1"),
     auth_key=Secret("authauthauthauthauthauthauthauth"),
 )
+
+
+def keys_of(address: str) -> LockKeys:
+    """Keys of a lock that is one of several: no two have the same uuid."""
+    return replace(KEYS, uuid="tuya" + address.replace(":", "").lower())
+
+
 PERIPHERAL, CODE = 0x0005, b"52777950"
 OPEN_DP = 71
 UNIX = 1_735_516_530

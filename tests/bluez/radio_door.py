@@ -8,7 +8,7 @@ from bleagent.simulator.peripheral import PeripheralLock
 from bleagent.simulator.profiles import profile
 from bleagent.simulator.quirks import Quirks
 from bleagent.simulator.virtual_lock import VirtualLock
-from protocol import GattProfile
+from protocol import GattProfile, LockKeys
 from protocol.gatt import PROFILES
 
 from .air import Air, Radio
@@ -29,11 +29,12 @@ class Door(PeripheralLock):
         clock: Clock | None = None,
         quirks: Quirks | None = None,
         bound: bool = True,
+        keys: LockKeys = KEYS,
     ) -> None:
         self.radio = Radio(air, address, "lock")
         self.tapped: list[tuple[str, bytes]] = []
         clock = SystemClock() if clock is None else clock
-        lock = VirtualLock(KEYS, profile(name), now=clock.now(), quirks=quirks, bound=bound)
+        lock = VirtualLock(keys, profile(name), now=clock.now(), quirks=quirks, bound=bound)
         lock.preset_check_code(PERIPHERAL, CODE)
         super().__init__(
             lock, clock, self.radio.transport, interval=30,

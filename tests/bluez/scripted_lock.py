@@ -42,6 +42,8 @@ class ScriptedLock:
     """Every value that was written, in order."""
     connections: int = 0
     """How often somebody connected."""
+    on_write: Callable[[], None] = lambda: None
+    """Is told of each write, after the lock has dealt with it."""
     _notify: Callable[[bytes], bool] | None = field(default=None, init=False)
     _hang_up: Callable[[], None] | None = field(default=None, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
@@ -108,6 +110,7 @@ class ScriptedLock:
         """One write without response."""
         self.writes.append(value)
         self._pass_on(self.lock.write(value, self.clock.now()))
+        self.on_write()
 
     def act(self, event: Mapping[str, Any]) -> None:
         """Something happens at the lock (an event of the capture format)."""

@@ -448,6 +448,34 @@ async def test_an_adapter_that_is_pulled_out_ends_its_links(
         await connect_once(bluetooth)
 
 
+@pytest.mark.parametrize("what", ["device", "adapter"])
+async def test_what_vanishes_without_a_word_about_the_connection_ends_it(
+    bluez: ScriptedBluez, bluetooth: BluezBluetooth, what: str
+) -> None:
+    scripted = door(bluez)
+    await hear(bluetooth, ADDRESS)
+    async with bluetooth.connect("hci0", ADDRESS, within=WITHIN) as link:
+        path = bluez.path_of(scripted)
+        bluez.remove(path if what == "device" else path.rpartition("/")[0])
+        with pytest.raises(LinkLost, match="removed"):
+            async with asyncio.timeout(5):
+                await anext(link.notifications())
+        with pytest.raises(LinkLost):
+            await link.write(b"\0")
+    assert not bluetooth._stack._watches  # type: ignore[attr-defined]
+
+
+async def test_an_adapter_that_is_off_is_told_before_anything_is_tried(
+    bluez: ScriptedBluez, bluetooth: BluezBluetooth
+) -> None:
+    door(bluez)
+    await hear(bluetooth, ADDRESS)
+    bluez.set_powered("hci0", powered=False)
+    with pytest.raises(AdapterOff):
+        await connect_once(bluetooth)
+    assert not bluez.asked("Connect")
+
+
 async def test_two_locks_at_once_do_not_hear_each_other(
     bluez: ScriptedBluez, bluetooth: BluezBluetooth
 ) -> None:

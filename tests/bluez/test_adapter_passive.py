@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
 from bleagent.adapters.bluez import BluezBluetooth
+from bleagent.adapters.bluez import scan as scan_module
 from bleagent.adapters.bluez.faults import NoAdapter
 from bleagent.adapters.bluez.scan import Mode
 from bleagent.clock import SystemClock
@@ -23,6 +25,13 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def monitors(bluez: ScriptedBluez) -> Monitors:
     return Monitors(bluez)
+
+
+@pytest.fixture
+async def bluetooth(bluez: ScriptedBluez) -> AsyncIterator[BluezBluetooth]:
+    del bluez  # must be there first
+    async with BluezBluetooth(SystemClock(), mode=Mode.PASSIVE_FIRST) as found:
+        yield found
 
 
 async def test_a_lock_that_can_be_told_by_its_first_half_is_not_asked_for_the_second(
@@ -84,9 +93,13 @@ async def test_a_monitor_that_is_refused_is_no_reason_not_to_listen(
     assert not monitors.registered
 
 
-async def test_it_can_be_told_to_ask_always(bluez: ScriptedBluez, monitors: Monitors) -> None:
+def test_a_monitor_has_no_more_patterns_than_bluetoothd_survives() -> None:
+    assert len(scan_module._OR_PATTERNS) == 4
+
+
+async def test_unless_told_it_asks_always(bluez: ScriptedBluez, monitors: Monitors) -> None:
     door(bluez)
-    async with BluezBluetooth(SystemClock(), mode=Mode.ACTIVE) as bluetooth:
+    async with BluezBluetooth(SystemClock()) as bluetooth:
         await hear(bluetooth, ADDRESS)
     assert not bluez.asked("RegisterMonitor")
     assert not monitors.registered

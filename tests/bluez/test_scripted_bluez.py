@@ -11,6 +11,7 @@ from bleak.exc import BleakDBusError, BleakDeviceNotFoundError, BleakError
 from bleagent.simulator.profiles import PROFILE_NAMES, profile
 from bleagent.simulator.virtual_lock import VirtualLock
 
+from .bluez_names import DEVICE
 from .conversation import CODE, KEYS, PERIPHERAL, find, hear, open_door, talk
 from .scripted_bluez import HANG, Fail, ScriptedBluez
 from .scripted_lock import ScriptedLock
@@ -75,6 +76,11 @@ async def test_bluetoothd_dies_and_comes_back(bluez: ScriptedBluez) -> None:
     with pytest.raises(BleakError):
         await client.disconnect()
     await bluez.revive()
+    # It hears of the connection from the kernel, which holds it a moment longer.
+    path = bluez.path_of(scripted)
+    async with asyncio.timeout(5):
+        while bluez.get(path, DEVICE, "Connected"):
+            await asyncio.sleep(0.01)
     async with talk(await find(ADDRESS), scripted.lock) as conversation:
         await open_door(conversation)
 

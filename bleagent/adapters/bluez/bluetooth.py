@@ -31,7 +31,7 @@ class BluezBluetooth:
     adapter connect one lock at a time.
     """
 
-    def __init__(self, clock: Clock, stack: Stack | None = None, mode: Mode = Mode.AUTO) -> None:
+    def __init__(self, clock: Clock, stack: Stack | None = None, mode: Mode = Mode.ACTIVE) -> None:
         self._clock = clock
         self._stack: Stack = BluezStack() if stack is None else stack
         self._mode = mode
@@ -70,7 +70,9 @@ class BluezBluetooth:
             RadioUnavailable: the adapter or bluetoothd is missing; also out of the context, when
                 that happens while listening.
         """
-        passive = self._mode is Mode.AUTO and await self._can_listen_passively(adapter)
+        passive = False
+        if self._mode is Mode.PASSIVE_FIRST:
+            passive = await self._can_listen_passively(adapter)
         scan = Scan(adapter, self._table(adapter), heard, passive=passive)
         async with scan.listening(self._stack):
             self._scanning[adapter] = self._scanning.get(adapter, 0) + 1
@@ -94,12 +96,18 @@ class BluezBluetooth:
         """
         began = self._clock.now()
         attempt = await self._prepare(adapter, address, within, fresh=fresh)
-        left = within - (self._clock.now() - began)
-        link = await attempt.connect(left, fresh=fresh)
+        watch = await self._stack.watch(
+            adapter, lambda fault: attempt.link.cut(str(fault)), attempt.address
+        )
         try:
-            yield link
+            left = within - (self._clock.now() - began)
+            link = await attempt.connect(left, fresh=fresh)
+            try:
+                yield link
+            finally:
+                await attempt.leave()
         finally:
-            await attempt.leave()
+            watch.remove()
 
     async def forget(self, adapter: str, address: str) -> None:
         """Remove bluetoothd's and bleak's memory of a device. Raises LinkError."""

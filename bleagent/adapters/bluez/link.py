@@ -30,6 +30,7 @@ class BluezLink:
         self._queue: deque[bytes] = deque()
         self._arrived = anyio.Event()
         self._ended: str | None = None
+        self._over = False
         self.drops = 0
         """How often the stack reported the end of a connection that had begun."""
 
@@ -51,7 +52,9 @@ class BluezLink:
             )
         self._client = client
         self._write = _choose(found, profile.service, profile.write)
-        self._ended = None
+        if self._over:
+            raise LinkLost(self._ended)
+        self._ended = None  # what ended before was an attempt of the stack's own
         with translated(f"notifications of {self._address}", About.LINK):
             await client.start_notify(
                 _choose(found, profile.service, profile.notify), self._on_notification
@@ -64,6 +67,11 @@ class BluezLink:
         if self._ended is None:
             self._ended = why
             self._arrived.set()
+
+    def cut(self, why: str) -> None:
+        """What it goes through is gone, and no attempt can change that."""
+        self._over = True
+        self.end(why)
 
     def on_disconnected(self) -> None:
         """The stack says so; after an ``end`` of ours that is no news."""

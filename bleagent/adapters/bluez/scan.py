@@ -20,7 +20,7 @@ from bleagent.errors import LinkError
 from bleagent.model import Sighting
 from protocol.advertised_fields import AdvertisementFormat
 from protocol.advertisement import Advertisement
-from protocol.gatt import ADVERTISED_UUIDS, COMPANY_ID, COMPANY_ID_V2
+from protocol.gatt import ADVERTISED_A201, ADVERTISED_FD50, ADVERTISED_UUIDS
 
 from . import manager
 from .bounds import in_bounds
@@ -40,22 +40,24 @@ class Mode(Enum):
     """Whether locks are asked for their scan responses."""
 
     ACTIVE = "active"
-    """Always: everything that a lock advertises is heard, and costs it a transmission each."""
-    AUTO = "auto"
-    """Passively where bluetoothd can, until a lock is heard whose scan response is needed."""
+    """Always. Everything that a lock advertises is heard each time it does; costs it an answer."""
+    PASSIVE_FIRST = "passive-first"
+    """Passively where bluetoothd can, until a lock is heard whose scan response is needed.
+
+    Not for finding a lock quickly: bluetoothd signals a device that is listened to so only when
+    something of it changes (seen on 5.66), so that a lock in range may stay unheard for long.
+    """
 
 
-# Every form has its UUID or its service data in the advertising data proper; the manufacturer
-# data are in the scan response, except of odd devices.
-_SHORT = [int(uuid[4:8], 16).to_bytes(2, "little") for uuid in ADVERTISED_UUIDS]
+# Each form names its UUID in a list in the advertising data proper. No more than these four:
+# bluetoothd 5.66 aborts ("free(): invalid next size") when a monitor has eleven patterns.
 _OR_PATTERNS = [
-    *(OrPattern(0, AdvertisementDataType.SERVICE_DATA_UUID16, uuid) for uuid in _SHORT),
-    *(OrPattern(0, AdvertisementDataType.INCOMPLETE_LIST_SERVICE_UUID16, one) for one in _SHORT),
-    *(OrPattern(0, AdvertisementDataType.COMPLETE_LIST_SERVICE_UUID16, one) for one in _SHORT),
-    *(
-        OrPattern(0, AdvertisementDataType.MANUFACTURER_SPECIFIC_DATA, one.to_bytes(2, "little"))
-        for one in (COMPANY_ID, COMPANY_ID_V2)
-    ),
+    OrPattern(0, kind, int(uuid[4:8], 16).to_bytes(2, "little"))
+    for kind in (
+        AdvertisementDataType.INCOMPLETE_LIST_SERVICE_UUID16,
+        AdvertisementDataType.COMPLETE_LIST_SERVICE_UUID16,
+    )
+    for uuid in (ADVERTISED_A201, ADVERTISED_FD50)
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import anyio
 from dbus_fast import Message, Variant
 
-from bleagent.errors import LinkLost, LockNotFound, RadioUnavailable
+from bleagent.errors import LinkError, LinkLost, LockNotFound, RadioUnavailable
 from bleagent.model import AdapterInfo
 
 from . import manager
@@ -82,8 +82,10 @@ class Stack(Protocol):
         """Returns when it is seen to be so."""
         ...
 
-    async def watch(self, adapter: str, gone: Callable[[RadioUnavailable], None]) -> Watch:
-        """``gone`` is told once why the adapter cannot be used any more."""
+    async def watch(
+        self, adapter: str, gone: Callable[[LinkError], None], address: str | None = None
+    ) -> Watch:
+        """``gone`` is told once why adapter or device cannot be used any more."""
         ...
 
     async def aclose(self) -> None:
@@ -92,17 +94,22 @@ class Stack(Protocol):
 
 
 class Watch:
-    """Who wants to know of an adapter's end; ``remove`` ends it."""
+    """Who wants to know of an adapter's end, or a device's; ``remove`` ends it."""
 
     def __init__(
-        self, adapter: str, gone: Callable[[RadioUnavailable], None], watches: set[Watch]
+        self,
+        adapter: str,
+        gone: Callable[[LinkError], None],
+        watches: set[Watch],
+        address: str | None = None,
     ) -> None:
         self.adapter = adapter
+        self.path = None if address is None else device_path(adapter, address)
         self._gone = gone
         self._watches = watches
         watches.add(self)
 
-    def tell(self, fault: RadioUnavailable) -> None:
+    def tell(self, fault: LinkError) -> None:
         """Once."""
         self.remove()
         self._gone(fault)
@@ -197,13 +204,17 @@ class BluezStack:
             return
         raise AdapterOff(f"{adapter} did not go {'on' if on else 'off'}")
 
-    async def watch(self, adapter: str, gone: Callable[[RadioUnavailable], None]) -> Watch:
-        """``gone`` is told once why the adapter cannot be used any more.
+    async def watch(
+        self, adapter: str, gone: Callable[[LinkError], None], address: str | None = None
+    ) -> Watch:
+        """``gone`` is told once why adapter or device cannot be used any more.
+
+        A device can vanish without a word about its connection (seen of adapters pulled out).
 
         Raises:
             RadioUnavailable: it cannot be used now: gone, or switched off.
         """
-        watch = Watch(adapter, gone, self._watches)
+        watch = Watch(adapter, gone, self._watches, address)
         try:
             powered = await self._powered(adapter)
         except BaseException:
@@ -255,6 +266,9 @@ class BluezStack:
                 self._tell(None, BluetoothdMissing("bluetoothd ended"))
             case "InterfacesRemoved", [str(path), [*interfaces]] if ADAPTER in interfaces:
                 self._tell(_name(path), NoAdapter(f"{_name(path)} was removed"))
+            case "InterfacesRemoved", [str(path), [*interfaces]] if DEVICE in interfaces:
+                for watch in [one for one in self._watches if one.path == path]:
+                    watch.tell(LinkLost("bluetoothd has removed the device"))
             case "PropertiesChanged", [str(interface), changed, _] if interface == ADAPTER:
                 powered = changed.get("Powered")
                 if powered is not None and not powered.value:

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from bleagent.adapters.bluez import BluezBluetooth
+from bleagent.clock import SystemClock
 from tests.bluez.air import Air
 from tests.bluez.appliance.machine import Machine, PluggedAdapter, booted
+from tests.bluez.appliance.machine_layer import MachineLayer
 from tests.bluez.conversation import forget_bleak
 
 IMAGE = "BLUEZ_VM_IMAGE"
@@ -39,6 +42,12 @@ async def vm_adapter(
     async with machine.adapter(air) as found:
         yield found
         await forget_bleak()
+
+
+@pytest.fixture
+async def layer(air: Air, vm_adapter: PluggedAdapter) -> AsyncIterator[MachineLayer]:
+    async with BluezBluetooth(SystemClock()) as bluetooth:
+        yield MachineLayer(air, bluetooth, vm_adapter)
 
 
 @pytest.hookimpl(wrapper=True)
