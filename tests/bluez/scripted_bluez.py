@@ -186,10 +186,11 @@ class ScriptedBluez:
             mine.clear()
         self.resolved.clear()
         await self._cancel_tasks()
-        if self._bus is not None:
-            self._bus.disconnect()
-            await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
-            self._bus = None
+        # Gone at once for whoever would still answer: its socket is closed.
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            bus.disconnect()
+            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
     async def revive(self) -> None:
         """A new bluetoothd: the same adapters, powered, and no memory of any device.
