@@ -19,9 +19,9 @@ import anyio
 from .airtime import AdapterAir
 from .bounds import CALL_BOUND, bounded
 from .errors import IncompleteTable, LinkError, RadioBusy, RadioUnavailable
-from .gate import Gate, Priority, Turn
+from .gate import Gate, Turn
 from .leftovers import Leftovers
-from .model import Sighting
+from .model import Priority, Sighting
 from .ports import Bluetooth, Clock, LockLink
 from .recovery import Ladder, Remedy, Rung, Situation, Symptom
 from .sightings import Heard

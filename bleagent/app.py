@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from socket import socket
 
@@ -18,6 +19,7 @@ from . import logs
 from .adapters.httpx_transport import HttpxTransport
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore, StateDirectory
+from .adapters.systemd import SystemdManager
 from .clock import SystemClock
 from .cloud.client import CloudClient
 from .config import Config, load_config
@@ -29,12 +31,15 @@ from .config_secrets import (
     load_vault_keys,
 )
 from .doors import Door, Doors
-from .errors import AgentError, CloudError, ListenError, RadioUnavailable, VaultKeyMissing
+from .errors import AgentError, CloudError, ListenError, VaultKeyMissing
 from .held_memory import HeldMemory
 from .http.app import HttpParts, create_app
 from .http.auth import Tokens
+from .model import LockFacts
 from .operation_log import OperationLog
-from .ports import LockRadio
+from .ports import Bluetooth, LockRadio
+from .radio import BluetoothRadio
+from .radio_settings import Listeners, RadioSettings
 from .session import LinkPorts
 from .stall import StallWatch
 from .supervisor import Supervisor
@@ -59,7 +64,6 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
     config = load_config(path)
     credentials = credentials_directory()
     found = load_secrets(config, credentials)
-    radio = _radio(config)
     with StateDirectory(config.state_dir) as directory:
         keys = load_vault_keys(config, credentials, new_nonce=_nonce)
         with SqliteStore(directory, keys) as store:
@@ -69,7 +73,7 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
                 log.error(
                     "store.without_records", code=wrong.code, detail=str(wrong), advice=wrong.advice
                 )
-            await _serve(config, found, radio, store, on_ready)
+            await _serve(config, found, store, on_ready)
 
 
 def credentials_directory() -> Path | None:
@@ -81,7 +85,6 @@ def credentials_directory() -> Path | None:
 async def _serve(
     config: Config,
     found: Secrets,
-    radio: LockRadio,
     store: SqliteStore,
     on_ready: Callable[[int], None],
 ) -> None:
@@ -89,13 +92,29 @@ async def _serve(
     told = OperationLog()
     for record in await store.ledger.recover(unix=clock.unix()):
         told.recovered(record)
-    async with HttpxTransport() as transport, anyio.create_task_group() as tasks:
+    doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
+    async with (
+        HttpxTransport() as transport,
+        _bluetooth(config, clock) as bluetooth,
+        anyio.create_task_group() as tasks,
+    ):
         cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
         memory = HeldMemory(store.memory)
-        doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
-        links = LinkPorts(
-            radio=radio, memory=memory, clock=clock, new_iv=lambda: secrets.token_bytes(16)
+
+        def keep_address(lock: str, address: str) -> None:
+            tasks.start_soon(_keep_address, store, lock, address)
+
+        listeners = Listeners(
+            wants_connection=lambda lock, _: supervisor.called(lock),
+            proved=keep_address,
+            full=lambda _, holding: supervisor.make_room(holding),
         )
+        facts = [door.facts for door in doors.values()]
+        radio = await _radio(config, bluetooth, clock, facts, store, listeners)
+        links = LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv)
+        if isinstance(radio, BluetoothRadio):
+            links = replace(links, judge=radio, trouble=radio.trouble)
+            tasks.start_soon(radio.run)
         supervisor = Supervisor(
             {name: (door.facts, door.policy) for name, door in doors.items()},
             links,
@@ -112,7 +131,8 @@ async def _serve(
             tokens=tokens,
             new_id=lambda: secrets.token_hex(12),
             stalled=stall.stalled,
-            readiness=lambda: _wrong_with(store),
+            readiness=lambda: _wrong_with(store, radio),
+            air=lambda: radio.snapshot() if isinstance(radio, BluetoothRadio) else None,
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store)
         tasks.start_soon(stall.run)
@@ -127,10 +147,15 @@ async def _serve(
         tasks.cancel_scope.cancel()
 
 
-def _wrong_with(store: SqliteStore) -> dict[str, str]:
+def _wrong_with(store: SqliteStore, radio: LockRadio) -> dict[str, str]:
+    """Part and what is wrong with it."""
     wrong = {"store": "damaged"} if store.damaged else {}
     if store.without_records is not None:
         wrong["records"] = store.without_records.code
+    if isinstance(radio, BluetoothRadio):
+        adapters = radio.snapshot().adapters.values()
+        if not any(one.usable for one in adapters):
+            wrong["radio"] = "no usable adapter"
     return wrong
 
 
@@ -158,6 +183,7 @@ class _Server(uvicorn.Server):
         if self.started and self.servers:
             port = self.servers[0].sockets[0].getsockname()[1]
             log.info("agent.ready", port=port)
+            SystemdManager().notify("READY=1")
             self._on_ready(port)
 
 
@@ -186,7 +212,15 @@ async def _stop_on_signal(server: uvicorn.Server) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for received in signals:
             log.info("agent.stopping", signal=received.name)
+            SystemdManager().notify("STOPPING=1")
             server.should_exit = True
+
+
+async def _keep_address(store: SqliteStore, lock: str, address: str) -> None:
+    try:
+        await store.memory.keep_address(lock, address)
+    except AgentError as error:
+        log.warning("address.not_kept", lock=lock, code=error.code)
 
 
 async def _reload_on_hangup(config: Config, tokens: Tokens) -> None:
@@ -234,13 +268,44 @@ def _is_loopback(url: str) -> bool:
     return url.startswith(("http://127.0.0.1:", "http://localhost:"))
 
 
-def _radio(config: Config) -> LockRadio:
-    if config.radio.socket is None:
-        raise RadioUnavailable(
-            "no radio is configured: this version reaches virtual locks only ([radio] socket)"
-        )
-    host, _, port = config.radio.socket.partition(":")
-    return SocketRadio(host, int(port))
+@asynccontextmanager
+async def _bluetooth(config: Config, clock: SystemClock) -> AsyncIterator[Bluetooth | None]:
+    """This machine's Bluetooth, unless a virtual lock stands in for it."""
+    if config.radio.socket is not None:
+        yield None
+        return
+    # Only here: a rehearsal needs no Bluetooth stack, and loading it costs a tenth of a second.
+    from .adapters.bluez import BluezBluetooth  # noqa: PLC0415
+
+    async with BluezBluetooth(clock) as bluetooth:
+        yield bluetooth
+
+
+async def _radio(
+    config: Config,
+    bluetooth: Bluetooth | None,
+    clock: SystemClock,
+    facts: list[LockFacts],
+    store: SqliteStore,
+    listeners: Listeners,
+) -> BluetoothRadio | SocketRadio:
+    """How locks are reached: by Bluetooth, or a virtual one over a socket."""
+    if bluetooth is None:
+        host, _, port = str(config.radio.socket).partition(":")
+        return SocketRadio(host, int(port))
+    settings = RadioSettings(
+        adapters=config.radio.adapters,
+        slots=config.radio.slots,
+        pins={one.name: one.adapter for one in config.locks if one.adapter is not None},
+        addresses=await store.memory.addresses(),
+    )
+    return BluetoothRadio(
+        bluetooth, clock, facts, settings, manager=SystemdManager(), listeners=listeners
+    )
+
+
+def _iv() -> bytes:
+    return secrets.token_bytes(16)
 
 
 def _nonce() -> bytes:

@@ -11,19 +11,11 @@ import heapq
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import IntEnum
 from itertools import count
 
 import anyio
 
-
-class Priority(IntEnum):
-    """Who goes first."""
-
-    REPAIR = 0  # of the adapter itself
-    OPERATION = 1  # somebody stands at the door
-    VISIT = 2  # records, clock, passwords
-    KEEPING = 3  # a held connection that is made again
+from .model import Priority
 
 
 @dataclass(order=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from protocol import LockKeys, Secret
@@ -15,6 +15,15 @@ class Action(StrEnum):
 
     UNLOCK = "unlock"
     LOCK = "lock"
+
+
+class Priority(IntEnum):
+    """Who goes first, for a lock's connection and for an adapter's."""
+
+    REPAIR = 0  # of the adapter itself
+    OPERATION = 1  # somebody stands at the door
+    VISIT = 2  # the lock has something to tell, or housekeeping
+    KEEPING = 3  # a connection that is kept for later, or made again
 
 
 class Outcome(StrEnum):

@@ -15,6 +15,7 @@ from .model import (
     LockFacts,
     OperationRecord,
     OperationRequest,
+    Priority,
     Proven,
     SealedInstruction,
     Sighting,
@@ -58,7 +59,9 @@ class LockLink(Protocol):
 class LockRadio(Protocol):
     """Finds locks and connects to them."""
 
-    def connect(self, lock: LockFacts) -> AbstractAsyncContextManager[LockLink]:
+    def connect(
+        self, lock: LockFacts, *, priority: Priority = Priority.OPERATION
+    ) -> AbstractAsyncContextManager[LockLink]:
         """Connect; leaving the context disconnects. Raises LinkError."""
         ...
 

@@ -29,8 +29,8 @@ from .errors import (
     RadioStuck,
     RadioUnavailable,
 )
-from .gate import Priority, Turn
-from .model import AdapterInfo, LockFacts, Sighting
+from .gate import Turn
+from .model import AdapterInfo, LockFacts, Priority, Sighting
 from .ports import Bluetooth, Clock, LockLink, ServiceManager
 from .radio_settings import Listeners, RadioSettings
 from .recovery import Ladder, Remedy, Rung, Situation, Symptom

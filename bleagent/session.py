@@ -17,9 +17,9 @@ from protocol.gatt import usable_att_payload
 
 from .errors import AgentError, LockChanged
 from .lock_client import LockClient, open_client
-from .model import LockFacts, Proven, Step
+from .model import LockFacts, Priority, Proven, Step
 from .policy import Policy, SnStart
-from .ports import Clock, LockMemory, LockRadio
+from .ports import Clock, HandshakeJudge, LockMemory, LockRadio
 from .visit import Visit
 
 MAX_SN_MARK = 2**31
@@ -31,12 +31,18 @@ GiveUp = Callable[[AgentError], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkPorts:
-    """What a connection needs of the outside. ``new_iv`` gives 16 fresh random bytes a call."""
+    """What a connection needs of the outside. ``new_iv`` gives 16 fresh random bytes a call.
+
+    ``judge`` is told who stood the handshake, where the radio has to choose (safety H1);
+    ``trouble`` says why a lock cannot be connected to at the moment.
+    """
 
     radio: LockRadio
     memory: LockMemory
     clock: Clock
     new_iv: Callable[[], bytes]
+    judge: HandshakeJudge | None = None
+    trouble: Callable[[str], AgentError | None] = lambda _: None
 
 
 @dataclass(slots=True)
@@ -51,7 +57,12 @@ class LockSession:
 
 @asynccontextmanager
 async def open_session(
-    facts: LockFacts, policy: Policy, ports: LinkPorts, mark: Mark, give_up: GiveUp
+    facts: LockFacts,
+    policy: Policy,
+    ports: LinkPorts,
+    priority: Priority,
+    mark: Mark,
+    give_up: GiveUp,
 ) -> AsyncIterator[LockSession]:
     """Connect and pair; leaving the context disconnects.
 
@@ -65,7 +76,7 @@ async def open_session(
     """
     sn_start = await _sn_start(facts, policy, ports.memory)
     failure: AgentError | None = None
-    async with ports.radio.connect(facts) as link:
+    async with ports.radio.connect(facts, priority=priority) as link:
         mark(Step.CONNECT)
         central = Central(
             facts.keys,
@@ -87,6 +98,8 @@ async def open_session(
                     give_up(error)
                 else:
                     mark(Step.PAIR)
+                    if ports.judge is not None:
+                        ports.judge.proved(facts.name)
                     for duty in (visit.answer_times, visit.keep_reports, visit.tell_followers):
                         duties.start_soon(duty)
                     yield LockSession(client, visit)

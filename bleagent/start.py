@@ -17,6 +17,7 @@ from pathlib import Path
 
 FAULT = 1
 CANNOT_START = 2
+STUCK = 3
 LEFT_OUT = ("rich", "pygments")
 """What other libraries use where it is there; in this process it is not."""
 
@@ -24,7 +25,8 @@ LEFT_OUT = ("rich", "pygments")
 def main(given: Sequence[str] | None = None) -> int:
     """Run the daemon until a signal stops it; ``given`` is what follows ``run``.
 
-    Returns the exit status: 0 stopped by a signal, 1 a fault of its own, 2 it cannot start.
+    Returns the exit status: 0 stopped by a signal, 1 a fault of its own, 2 it cannot start, 3
+    Bluetooth is stuck and nothing helped: to be started anew.
     """
     options = _parser().parse_args(given)
     # Nothing made while importing becomes garbage worth looking for; see ``_settle``.
@@ -34,7 +36,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
     with models_built_when_used():
         from . import app, logs  # noqa: PLC0415
-        from .errors import AgentError  # noqa: PLC0415
+        from .errors import AgentError, RadioStuck  # noqa: PLC0415
 
     logs.set_up(options.log_level)
 
@@ -52,7 +54,7 @@ def main(given: Sequence[str] | None = None) -> int:
         known = _inside(error)
         if isinstance(known, AgentError):
             sys.stderr.write(f"bleagent run: {known}\n{known.advice}\n")
-            return CANNOT_START
+            return STUCK if isinstance(known, RadioStuck) else CANNOT_START
         logs.tell_fault(error)
         return FAULT
     return 0
@@ -69,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bleagent run",
         description="Run the daemon. "
-        "Exit status: 0 stopped by a signal, 1 a fault of its own, 2 it cannot start.",
+        "Exit status: 0 stopped by a signal, 1 a fault of its own, 2 it cannot start, "
+        "3 Bluetooth is stuck and nothing helped.",
     )
     parser.add_argument(
         "-c", "--config", type=Path, required=True, help="the configuration, TOML", metavar="FILE"

@@ -9,10 +9,9 @@ hundred idle objects and no task.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,7 +19,7 @@ from anyio.abc import TaskGroup
 from protocol import LocalProtocolError
 
 from .errors import AgentError, LinkLost
-from .model import LockFacts, Step
+from .model import LockFacts, Priority, Step
 from .policy import Connection, Policy
 from .session import LinkPorts, LockSession, Mark, open_session
 
@@ -41,18 +40,11 @@ STABLE = 10.0
 Fault = Callable[[str, Exception], None]
 
 
-class Urgency(IntEnum):
-    """Who goes first."""
-
-    OPERATE = 0  # somebody stands before the door
-    VISIT = 1  # the lock has something to tell, or housekeeping
-
-
 @dataclass(eq=False, slots=True)
 class _Use:
     """Somebody who wants the connection, has it, or had it."""
 
-    urgency: Urgency
+    priority: Priority
     mark: Mark
     session: LockSession | None = None
     failure: AgentError | None = None
@@ -90,6 +82,10 @@ class LockOwner:
         self._stopped = False
         self._keep_until = math.inf if policy.connection is Connection.HELD else 0.0
         self._call_after = -math.inf
+        self._idle = False
+        """Whether there is a connection that nobody uses."""
+        self._room_wanted = False
+        self._trouble: AgentError | None = None
         self.paired = False
         """Whether there is a connection that a command could go out on at once."""
 
@@ -97,7 +93,7 @@ class LockOwner:
 
     @asynccontextmanager
     async def use(
-        self, urgency: Urgency = Urgency.OPERATE, mark: Mark = lambda _: None
+        self, priority: Priority = Priority.OPERATION, mark: Mark = lambda _: None
     ) -> AsyncIterator[LockSession]:
         """The lock's connection, for one user alone; made if there is none.
 
@@ -110,7 +106,7 @@ class LockOwner:
         """
         if self._stopped:
             raise LinkLost("the agent is stopping")
-        one = _Use(urgency, mark)
+        one, self._trouble = _Use(priority, mark), None
         self._waiting.append(one)
         self.wake()
         try:
@@ -126,7 +122,12 @@ class LockOwner:
             one.released.set()
             if one in self._waiting:
                 self._waiting.remove(one)
+                self._trouble = self._ports.trouble(self._facts.name)
             self._abandon_if_unwanted()
+
+    def trouble(self) -> AgentError | None:
+        """What was in the way of the connection that somebody last waited for in vain."""
+        return self._trouble
 
     def keep_warm(self) -> None:
         """A hint that the lock will be wanted soon: connect now and stay for ``warm_for``."""
@@ -156,6 +157,15 @@ class LockOwner:
             self._runs = True
             self._tasks.start_soon(self._run)
 
+    def make_room(self) -> bool:
+        """Leave now, if nobody uses the connection: another lock's needs the slot; whether so."""
+        if not self._idle:
+            return False
+        self._idle = False
+        self._room_wanted = True
+        self.wake()
+        return True
+
     def stop(self) -> None:
         """Leave as soon as nobody uses the connection, and do not come back."""
         self._stopped = True
@@ -168,6 +178,11 @@ class LockOwner:
     @property
     def _is_wanted(self) -> bool:
         return bool(self._waiting) or self._ports.clock.now() < self._keep_until
+
+    @property
+    def _priority(self) -> Priority:
+        """Of the connection that is made now."""
+        return min((one.priority for one in self._waiting), default=Priority.KEEPING)
 
     def _abandon_if_unwanted(self) -> None:
         """Nobody waits for the connection that is being made (any more)."""
@@ -205,7 +220,7 @@ class LockOwner:
         with connecting:
             try:
                 async with open_session(
-                    self._facts, self._policy, self._ports, self._mark, give_up
+                    self._facts, self._policy, self._ports, self._priority, self._mark, give_up
                 ) as session:
                     self._connecting, began = None, now()
                     await self._lend(session)
@@ -219,11 +234,12 @@ class LockOwner:
         """Lend the connection to one user after the other, until it is time to leave."""
         now = self._ports.clock.now
         stay_until = now() + self._policy.linger
-        self.paired = True
+        self.paired, self._room_wanted = True, False
         try:
             async with anyio.create_task_group() as watch:
                 watch.start_soon(self._wake_at_end, session)
                 while session.client.is_up:
+                    self._idle = not self._waiting
                     if self._waiting:
                         if not await self._lend_once(session):
                             break
@@ -231,13 +247,13 @@ class LockOwner:
                         continue
                     until = 0.0 if self._stopped else max(stay_until, self._keep_until)
                     left = min(until, session.client.alive_at + LONGEST_SILENCE) - now()
-                    if left <= 0:
+                    if left <= 0 or self._room_wanted:
                         break
                     with anyio.move_on_after(left):
                         await self._changed.wait()
                 watch.cancel_scope.cancel()
         finally:
-            self.paired = False
+            self.paired = self._idle = False
 
     @property
     def _stay(self) -> float:
@@ -247,7 +263,7 @@ class LockOwner:
 
     async def _lend_once(self, session: LockSession) -> bool:
         """To the most urgent one; whether the connection can still be used."""
-        one = min(self._waiting, key=lambda use: use.urgency)
+        one = min(self._waiting, key=lambda use: use.priority)
         self._waiting.remove(one)
         one.session = session
         one.granted.set()
@@ -302,6 +318,16 @@ class Supervisor:
         """Connect to the locks whose connection is to be held."""
         for owner in self._owners.values():
             owner.wake()
+
+    def called(self, lock: str) -> None:
+        """A lock says by its advertisement that it has something to tell."""
+        self._owners[lock].called()
+
+    def make_room(self, locks: Iterable[str]) -> None:
+        """One of these locks' connections must go: the first that nobody uses does."""
+        for lock in locks:
+            if self._owners[lock].make_room():
+                return
 
     def stop(self) -> None:
         """Leave every lock that nobody uses; those in use when they are released."""

@@ -41,12 +41,13 @@ from .model import (
     LockFacts,
     OperationRequest,
     Outcome,
+    Priority,
     Step,
 )
 from .policy import DeviceRandom, LockVia, Offline, Policy
 from .ports import Clock, Cloud, Ledger, LockMemory
 from .session import LockSession
-from .supervisor import LockOwner, Urgency
+from .supervisor import LockOwner
 from .visit import Evidence
 
 REPLY_TIMEOUT = 8.0
@@ -143,7 +144,8 @@ class UnlockJob:
             if self.committed:
                 await self._end(Ending(outcome=Outcome.UNCONFIRMED, code=code, moved="possible"))
             else:
-                code = TooLate.code if self._left() <= 0 and code == "cancelled" else code
+                if self._left() <= 0 and code == "cancelled":
+                    code = (self._owner.trouble() or TooLate).code
                 await self._end(Ending(outcome=Outcome.UNREACHED, code=code))
 
     # -- the steps
@@ -171,7 +173,7 @@ class UnlockJob:
     async def _attempt(self) -> Failure | None:
         """Use the lock's connection once; failures are returned."""
         try:
-            async with self._owner.use(Urgency.OPERATE, self._mark) as session:
+            async with self._owner.use(Priority.OPERATION, self._mark) as session:
                 session.visit.follow_nobody()  # what comes from here is ours
                 await self._act(session)
         except (AgentError, InstructionError, LocalProtocolError) as error:

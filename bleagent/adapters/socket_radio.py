@@ -15,7 +15,7 @@ from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from bleagent.errors import LinkError, LinkLost, LockNotFound
-from bleagent.model import LockFacts
+from bleagent.model import LockFacts, Priority
 
 MAX_LINE = 4096
 CONNECT_TIMEOUT = 5.0
@@ -32,8 +32,11 @@ class SocketRadio:
         self._port = port
 
     @asynccontextmanager
-    async def connect(self, lock: LockFacts) -> AsyncIterator[SocketLink]:
+    async def connect(
+        self, lock: LockFacts, *, priority: Priority = Priority.OPERATION
+    ) -> AsyncIterator[SocketLink]:
         """Connect; leaving the context disconnects. Raises LinkError."""
+        del priority  # nobody else wants this lock
         try:
             stream = await anyio.connect_tcp(self._host, self._port)
         except OSError as error:

@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bleagent.airtime import DAY, RadioAir
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
 from bleagent.model import Action, OperationRecord, OperationRequest, Principal
@@ -25,7 +26,7 @@ from bleagent.ports import Clock, Ledger
 
 from .auth import Tokens, Unauthorized
 from .problems import problem, problem_of
-from .views import operation_view, status_of
+from .views import locks_view, operation_view, status_of
 
 MAX_BODY = 4096
 DEFAULT_DEADLINE = 15.0
@@ -62,6 +63,8 @@ class HttpParts:
     new_id: Callable[[], str]
     stalled: Callable[[], bool]
     """Whether this process stood still a moment ago."""
+    air: Callable[[], RadioAir | None]
+    """What the radio has heard and done; ``None`` for a virtual lock."""
     readiness: Callable[[], dict[str, str]]
     """Part and what is wrong with it; empty when ready."""
 
@@ -139,7 +142,7 @@ def _add_reads(app: FastAPI, parts: HttpParts) -> None:
 
     @app.get("/v1/locks")
     async def locks(_caller: Caller) -> dict[str, Any]:
-        return {"locks": [_lock_view(parts, name) for name in parts.doors.names]}
+        return locks_view(parts.doors, parts.air(), today=int(parts.clock.unix() // DAY))
 
     @app.get("/livez")
     async def livez() -> Response:
@@ -149,18 +152,6 @@ def _add_reads(app: FastAPI, parts: HttpParts) -> None:
     async def readyz() -> Response:
         wrong = parts.readiness()
         return JSONResponse({"ready": not wrong, "wrong": sorted(wrong)}, 503 if wrong else 200)
-
-
-def _lock_view(parts: HttpParts, name: str) -> dict[str, Any]:
-    policy = parts.doors.door(name).policy
-    return {
-        "name": name,
-        "busy": parts.doors.busy(name),
-        "connection": policy.connection,
-        "connected": parts.doors.connected(name),
-        "lock_via": policy.lock_via,
-        "offline": policy.offline,
-    }
 
 
 def _add_errors(app: FastAPI) -> None:

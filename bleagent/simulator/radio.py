@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bleagent.errors import LinkError, LinkLost, LockNotFound
-from bleagent.model import LockFacts
+from bleagent.model import LockFacts, Priority
 from bleagent.ports import Clock
 
 from .actions import Action, HungUp, Notification
@@ -39,9 +39,11 @@ class VirtualRadio:
         self._clock = clock
 
     @asynccontextmanager
-    async def connect(self, lock: LockFacts) -> AsyncIterator[VirtualLink]:
+    async def connect(
+        self, lock: LockFacts, *, priority: Priority = Priority.OPERATION
+    ) -> AsyncIterator[VirtualLink]:
         """Connect to the lock; leaving the context disconnects."""
-        del lock  # there is only one
+        del lock, priority  # there is only one
         await anyio.sleep(self.faults.connect_delay)
         if self.faults.absent:
             self.faults = self.then

@@ -16,6 +16,7 @@ from bleagent.model import (
     IssuedConfig,
     LockFacts,
     OperationRecord,
+    Priority,
     SealedInstruction,
 )
 from bleagent.ports import LockRadio
@@ -91,9 +92,11 @@ class TappedRadio:
     before: Callable[[int], Awaitable[None]]
 
     @asynccontextmanager
-    async def connect(self, lock: LockFacts) -> AsyncIterator[TappedLink]:
+    async def connect(
+        self, lock: LockFacts, *, priority: Priority = Priority.OPERATION
+    ) -> AsyncIterator[TappedLink]:
         """Connect."""
-        async with self.world.radio.connect(lock) as link:
+        async with self.world.radio.connect(lock, priority=priority) as link:
             yield TappedLink(link, self.before)
 
 

@@ -19,7 +19,7 @@ from bleagent.errors import (
     UnknownLock,
     UnresolvedOperation,
 )
-from bleagent.model import LockFacts, OperationRecord, OperationRequest, Phase
+from bleagent.model import LockFacts, OperationRecord, OperationRequest, Phase, Priority
 from bleagent.simulator.fakes import MemoryLedger
 from bleagent.simulator.faults import Faults
 from bleagent.simulator.quirks import Quirks
@@ -309,9 +309,11 @@ class Neighbourhood:
         self.radios = radios
 
     @asynccontextmanager
-    async def connect(self, lock: LockFacts) -> AsyncIterator[VirtualLink]:
+    async def connect(
+        self, lock: LockFacts, *, priority: Priority = Priority.OPERATION
+    ) -> AsyncIterator[VirtualLink]:
         """Connect to the one of that name."""
-        async with self.radios[lock.name].connect(lock) as link:
+        async with self.radios[lock.name].connect(lock, priority=priority) as link:
             yield link
 
 

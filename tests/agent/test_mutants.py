@@ -150,7 +150,7 @@ MUTANTS = (
     ),
     Mutant(
         "whoever waits longer goes before the door", "bleagent/supervisor.py",
-        (("one = min(self._waiting, key=lambda use: use.urgency)", "one = self._waiting[0]"),),
+        (("one = min(self._waiting, key=lambda use: use.priority)", "one = self._waiting[0]"),),
         f"{OWNERS}::test_somebody_before_the_door_goes_before_whoever_waits_longer",
     ),
     Mutant(

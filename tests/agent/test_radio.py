@@ -10,8 +10,7 @@ import pytest
 
 from bleagent.doors import Door, Doors
 from bleagent.errors import LockNotFound, PairingRefused, RadioBusy, RadioUnavailable
-from bleagent.gate import Priority
-from bleagent.model import Action, OperationRequest, Outcome, Principal
+from bleagent.model import Action, OperationRequest, Outcome, Principal, Priority
 from bleagent.policy import Policy
 from bleagent.ports import HandshakeJudge, LockRadio
 from bleagent.radio_settings import RadioSettings

@@ -223,7 +223,13 @@ async def test_a_lock_stays_what_it_was_first_proven_to_be(store: SqliteStore) -
     await store.memory.keep_proven("front-door", first)
     await store.memory.keep_proven("front-door", replace(first, major=4))
     assert await store.memory.proven("front-door") == first
+    assert await store.memory.addresses() == {}
+    for address in ("AA:BB:CC:DD:EE:01", "AA:BB:CC:DD:EE:02"):
+        await store.memory.keep_address("front-door", address)
+        await store.memory.keep_address("back-door", address)  # never proven: not kept
+        assert await store.memory.addresses() == {"front-door": address}
     assert await store.memory.forget_proven("front-door")
+    assert await store.memory.addresses() == {}
     assert not await store.memory.forget_proven("front-door")
     assert await store.memory.proven("front-door") is None
 

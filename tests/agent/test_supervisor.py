@@ -10,12 +10,12 @@ import anyio
 import pytest
 
 from bleagent.errors import LinkLost, LinkTimeout, LockChanged, LockNotFound
-from bleagent.model import Proven, Step
+from bleagent.model import Priority, Proven, Step
 from bleagent.policy import Connection
 from bleagent.simulator.faults import Faults, NotifyFault
 from bleagent.simulator.log import LinkChanged
 from bleagent.simulator.quirks import Quirks
-from bleagent.supervisor import LONGEST_SILENCE, LockOwner, Urgency
+from bleagent.supervisor import LONGEST_SILENCE, LockOwner
 from protocol import events as ev
 from protocol.verdict import CONFIRMED, LockQuestion
 from tests.agent.stories import ending, happens, partings, told, until
@@ -57,17 +57,17 @@ def test_somebody_before_the_door_goes_before_whoever_waits_longer() -> None:
     async def story(world: World) -> None:
         seen: list[str] = []
 
-        async def use(name: str, urgency: Urgency) -> None:
-            async with owner_of(world).use(urgency):
+        async def use(name: str, priority: Priority) -> None:
+            async with owner_of(world).use(priority):
                 seen.append(name)
                 await anyio.sleep(1)
 
         async with anyio.create_task_group() as users:
-            users.start_soon(use, "first visit", Urgency.VISIT)
+            users.start_soon(use, "first visit", Priority.VISIT)
             await anyio.sleep(0.5)
-            users.start_soon(use, "second visit", Urgency.VISIT)
+            users.start_soon(use, "second visit", Priority.VISIT)
             await anyio.sleep(0.1)
-            users.start_soon(use, "opening", Urgency.OPERATE)
+            users.start_soon(use, "opening", Priority.OPERATION)
         assert seen == ["first visit", "opening", "second visit"]
 
     rehearse(story)
@@ -276,11 +276,14 @@ def test_a_held_lock_that_is_away_is_looked_for_less_and_less_often() -> None:
         tried: list[float] = []
         connect = world.radio.connect
 
-        def counted(lock: Any) -> Any:
+        def counted(lock: Any, *, priority: Priority) -> Any:
+            assert priority is (
+                Priority.OPERATION if owner_of(world)._waiting else Priority.KEEPING
+            )
             tried.append(world.clock.now())
-            return connect(lock)
+            return connect(lock, priority=priority)
 
-        world.radio.connect = counted  # type: ignore[method-assign]
+        world.radio.connect = counted  # type: ignore[method-assign, assignment]
         world.doors._supervisor.start()
         await anyio.sleep(300)
         gaps = [round(b - a) for a, b in pairwise(tried)]
@@ -304,6 +307,32 @@ def test_after_stop_nobody_is_connected_to_any_more() -> None:
                 pytest.fail("we are leaving")
 
     rehearse(story, linger=60.0)
+
+
+def test_another_lock_that_needs_the_slot_gets_it_from_whoever_only_lingers() -> None:
+    async def story(world: World) -> None:
+        owner, supervisor = owner_of(world), world.doors._supervisor
+        supervisor.make_room([DOOR])  # nothing is connected
+        async with owner.use():
+            supervisor.make_room([DOOR])
+            await anyio.sleep(1)
+            assert world.lock.is_connected  # whoever uses it keeps it
+        await anyio.sleep(1)
+        assert world.lock.is_connected
+        supervisor.make_room([DOOR])
+        await until(lambda: not world.lock.is_connected, within=0.5)
+
+    rehearse(story, linger=60.0)
+
+
+def test_a_deadline_that_passes_while_connecting_says_what_was_in_the_way() -> None:
+    async def story(world: World) -> None:
+        owner = owner_of(world)
+        owner._ports = replace(owner._ports, trouble=lambda _: LockNotFound("not heard"))
+        assert told(await world.operate(deadline=2.0)) == ("unreached", "lock-not-found")
+        assert world.radio.links == []
+
+    rehearse(story, faults=Faults(connect_delay=5.0))
 
 
 # -- the same lock as before

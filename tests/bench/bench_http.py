@@ -41,6 +41,7 @@ from bleagent.model import (  # noqa: E402
     InstructionRequest,
     IssuedConfig,
     LockFacts,
+    Priority,
     SealedInstruction,
 )
 from bleagent.policy import Policy  # noqa: E402
@@ -170,9 +171,11 @@ class Street:
         self._watch = watch
 
     @asynccontextmanager
-    async def connect(self, lock: LockFacts) -> AsyncIterator[WatchedLink]:
+    async def connect(
+        self, lock: LockFacts, *, priority: Priority = Priority.OPERATION
+    ) -> AsyncIterator[WatchedLink]:
         """Connect to a new one; making it is nobody's time."""
-        del lock
+        del lock, priority
         began = time.perf_counter()
         device = InstantLock(
             KEYS, profile("v3.0"), now=self._clock.now(), clock=int(self._clock.unix())
@@ -232,6 +235,7 @@ class Bench:
             parts = HttpParts(
                 doors=doors, ledger=self._ledger, clock=clock, tokens=Tokens(Secret(TOKEN)),
                 new_id=lambda: f"op-{next(ids)}", stalled=lambda: False, readiness=dict,
+                air=lambda: None,
             )  # fmt: skip
             async with _listening(create_app(parts), self.watch) as client:
                 await self._one(client, doors, 0)  # whatever happens the first time only

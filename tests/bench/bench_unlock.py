@@ -35,7 +35,7 @@ from anyio.abc import TaskGroup  # noqa: E402
 
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory  # noqa: E402
 from bleagent.doors import REST, Door, Doors  # noqa: E402
-from bleagent.model import Action, LockFacts, OperationRequest, Outcome, Principal  # noqa: E402
+from bleagent.model import Action, LockFacts, OperationRequest, Outcome, Principal, Priority  # noqa: E402
 from bleagent.policy import Policy  # noqa: E402
 from bleagent.ports import Ledger, LockLink, LockMemory  # noqa: E402
 from bleagent.session import LinkPorts  # noqa: E402
@@ -190,9 +190,14 @@ class DelayedRadio:
         self._rtt = rtt
 
     @asynccontextmanager
-    async def connect(self, lock: LockFacts) -> AsyncIterator[LockLink]:
+    async def connect(
+        self, lock: LockFacts, *, priority: Priority = Priority.OPERATION
+    ) -> AsyncIterator[LockLink]:
         """Connect."""
-        async with self._radio.connect(lock) as link, anyio.create_task_group() as tasks:
+        async with (
+            self._radio.connect(lock, priority=priority) as link,
+            anyio.create_task_group() as tasks,
+        ):
             yield DelayedLink(link, self._rtt, tasks)
             tasks.cancel_scope.cancel()
 

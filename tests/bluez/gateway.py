@@ -60,8 +60,9 @@ class Gateway:
             clock=clock,
         )
         links = LinkPorts(
-            radio=self.radio, memory=memory, clock=clock, new_iv=lambda: secrets.token_bytes(16)
-        )
+            radio=self.radio, memory=memory, clock=clock, new_iv=lambda: secrets.token_bytes(16),
+            judge=self.radio, trouble=self.radio.trouble,
+        )  # fmt: skip
         policy = Policy(major=firmware.protocol[0], security_v2=firmware.security_v2, linger=0.0)
         door = Door(self._facts_of[lock.address], policy)
         supervisor = Supervisor({lock.address: (door.facts, policy)}, links, self._tasks)

@@ -3,7 +3,8 @@ CREATE TABLE proven_locks (
     lock TEXT PRIMARY KEY NOT NULL,
     major INTEGER NOT NULL,
     security_v2 INTEGER NOT NULL CHECK (security_v2 IN (0, 1)),
-    virtual_id TEXT
+    virtual_id TEXT,
+    address TEXT                  -- where it was last connected to
 ) STRICT, WITHOUT ROWID;
 
 -- A check code that was written and not answered: the old and the new one (safety C6).

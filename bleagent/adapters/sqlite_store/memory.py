@@ -133,6 +133,21 @@ class SqliteLockMemory:
             proven.virtual_id,
         )
 
+    async def keep_address(self, lock: str, address: str) -> None:
+        """Where a proven lock was connected to: a connection that outlives us is known by it."""
+        await self._operations.execute(
+            "UPDATE proven_locks SET address = ? WHERE lock = ?", address, lock
+        )
+
+    async def addresses(self) -> dict[str, str]:
+        """The addresses of the proven locks, by name."""
+        rows = await self._operations.read(
+            lambda connection: connection.execute(
+                "SELECT lock, address FROM proven_locks WHERE address IS NOT NULL"
+            ).fetchall()
+        )
+        return dict(rows)
+
     async def forget_proven(self, lock: str) -> bool:
         """Let the next lock that takes our key be pinned; whether one was."""
 
