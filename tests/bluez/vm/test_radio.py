@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import pytest
@@ -80,8 +80,14 @@ async def test_a_door_is_found_and_opened_again_and_again(air: Air, name: str) -
 async def test_three_locks_at_once_are_connected_to_one_after_the_other(air: Air) -> None:
     addresses = [f"DC:23:51:00:00:{number:02X}" for number in (1, 2, 3)]
     doors = [Door(air, "v4-244", address=address) for address in addresses]
+    # The three are one lock by what they advertise: only their addresses tell them apart.
     facts = [
-        LockFacts(name=f"lock-{number}", device_id="d", keys=KEYS, address=address)
+        LockFacts(
+            name=f"lock-{number}",
+            device_id="d",
+            keys=replace(KEYS, uuid=f"tuya00000000000{number}", local_key=None),
+            address=address,
+        )
         for number, address in enumerate(addresses)
     ]
     async with doors[0].serve(), doors[1].serve(), doors[2].serve(), running(*facts) as run:
