@@ -10,13 +10,14 @@ is being repaired (reference: BLE testing §6, safety A5).
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
 
 from .airtime import AdapterAir
+from .bounds import CALL_BOUND, bounded
 from .errors import IncompleteTable, LinkError, RadioBusy, RadioUnavailable
 from .gate import Gate, Priority, Turn
 from .model import Sighting
@@ -24,8 +25,6 @@ from .ports import Bluetooth, Clock, LockLink
 from .recovery import Ladder, Remedy, Rung, Situation, Symptom
 from .sightings import Heard
 
-CALL_BOUND = 15.0
-"""Seconds for one call about adapters or devices."""
 SCAN_BOUND = 15.0
 """Seconds for a scan to start, and to stop."""
 POWER_BOUND = 30.0
@@ -36,6 +35,8 @@ SILENCE = 80.0
 """Seconds of scanning without any advertisement of a lock that are a symptom."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 2.0
 """Seconds before the adapter is tried again, doubled with each failure in a row."""
+SOON = 0.01
+"""Seconds below which nothing is waited for: clocks are not finer."""
 MOST_FORGOTTEN = 64
 
 
@@ -120,8 +121,9 @@ class Antenna:
         pause = FIRST_PAUSE
         while True:
             try:
-                if not self.ready:
-                    await self._end_stale()
+                if not self.ready and not await self._end_stale():
+                    await anyio.sleep(LONGEST_PAUSE)
+                    continue
                 while self._pauses:
                     self._resumed = anyio.Event()
                     await self._resumed.wait()
@@ -132,10 +134,13 @@ class Antenna:
                 await anyio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _end_stale(self) -> None:
+    async def _end_stale(self) -> bool:
         """See that no connection to a lock of ours is left from before (safety A5).
 
-        Its lock would go on with its numbers, and does not advertise. Raises LinkError.
+        Its lock would go on with its numbers, and does not advertise.
+
+        Raises:
+            RadioUnavailable: the adapter or bluetoothd is gone.
         """
         with bounded(f"{self.name}: telling its connections", CALL_BOUND):
             connected = await self._bluetooth.connected(self.name)
@@ -143,10 +148,14 @@ class Antenna:
             try:
                 with bounded(f"{self.name}: disconnecting {address}", CALL_BOUND):
                     await self._bluetooth.disconnect(self.name, address)
-            except LinkError as error:
-                self._notice(Symptom.STALE_CONNECTION, address, str(error))
+            except RadioUnavailable:
                 raise
+            except LinkError as error:
+                self.fault = error
+                self._notice(Symptom.STALE_CONNECTION, address, str(error))
+                return False
             self.ladder.healed(Symptom.STALE_CONNECTION, address=address)
+        return True
 
     async def _scan(self) -> None:
         """Listen until somebody wants it stopped. Raises LinkError."""
@@ -182,7 +191,7 @@ class Antenna:
                 self._silent, self._silent_since = 0.0, self._clock.now()
                 self._notice(Symptom.SILENT, None, f"no lock was heard in {silent:.0f} s")
                 continue
-            with anyio.move_on_after(SILENCE - silent):
+            with anyio.move_on_after(max(SILENCE - silent, SOON)):
                 await self._stop.wait()
 
     def _hear(self, sighting: Sighting) -> None:
@@ -202,9 +211,9 @@ class Antenna:
         """
         made, failure = False, None
         await self._pause()
+        began = anyio.current_time()
         try:
-            deadline = anyio.current_time() + within + CONNECT_GRACE
-            with anyio.CancelScope(deadline=deadline) as scope:
+            with anyio.CancelScope(deadline=began + within + CONNECT_GRACE) as scope:
                 fresh = address in self._fresh
                 async with self._bluetooth.connect(
                     self.name, address, within=within, fresh=fresh
@@ -233,6 +242,9 @@ class Antenna:
         except anyio.get_cancelled_exc_class():
             if not made:
                 self._leftovers.add(address)
+                if anyio.current_time() - began >= within:
+                    # It had its time, and would have failed.
+                    self._notice(Symptom.CONNECT_FAILED, address, "no answer in time")
             raise
         finally:
             if not made:
@@ -309,7 +321,7 @@ class Antenna:
         while True:
             left = self.ladder.next_due() - self._clock.now()
             if left > 0 and not self._leftovers:
-                with anyio.move_on_after(left):
+                with anyio.move_on_after(max(left, SOON)):
                     await self._symptom.wait()
             self._symptom = anyio.Event()
             async with self.gate.turn(Priority.REPAIR, slot=False):
@@ -377,17 +389,3 @@ class Antenna:
         self._forgotten[address] = self._clock.now()
         while len(self._forgotten) > MOST_FORGOTTEN:
             del self._forgotten[next(iter(self._forgotten))]
-
-
-@contextmanager
-def bounded(doing: str, seconds: float) -> Iterator[None]:
-    """A call that must come back.
-
-    Raises:
-        RadioBusy: it did not, within so many seconds.
-    """
-    try:
-        with anyio.fail_after(seconds):
-            yield
-    except TimeoutError:
-        raise RadioBusy(f"{doing} took more than {seconds:.0f} s") from None

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import socket
-from traceback import extract_tb
 
 import anyio
 import structlog
@@ -21,12 +20,22 @@ from .adapters.sqlite_store import SqliteStore, StateDirectory
 from .clock import SystemClock
 from .cloud.client import CloudClient
 from .config import Config, load_config
-from .config_secrets import Secrets, cloud_settings, load_secrets, load_vault_key
+from .config_secrets import (
+    Secrets,
+    cloud_settings,
+    load_http_token,
+    load_secrets,
+    load_vault_key,
+)
 from .doors import Door, Doors
 from .errors import AgentError, CloudError, RadioUnavailable
 from .http.app import HttpParts, create_app
-from .model import OperationRecord
+from .http.auth import Tokens
+from .operation_log import OperationLog
 from .ports import LockRadio
+from .session import LinkPorts
+from .stall import StallWatch
+from .supervisor import Supervisor
 from .unlock import Ports
 from .vault import Vault
 
@@ -47,8 +56,7 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
         AgentError: it cannot start; says what is wrong and what to do.
     """
     config = load_config(path)
-    given = os.environ.get("CREDENTIALS_DIRECTORY")
-    credentials = Path(given) if given else None
+    credentials = credentials_directory()
     found = load_secrets(config, credentials)
     radio = _radio(config)
     with StateDirectory(config.state_dir) as directory:
@@ -59,6 +67,12 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
             await _serve(config, found, radio, store, on_ready)
 
 
+def credentials_directory() -> Path | None:
+    """Where systemd has put the credentials of this service, if it has."""
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(given) if given else None
+
+
 async def _serve(
     config: Config,
     found: Secrets,
@@ -67,26 +81,39 @@ async def _serve(
     on_ready: Callable[[int], None],
 ) -> None:
     clock = SystemClock(highest_trusted=await store.highest_trusted())
+    told = OperationLog()
     for record in await store.ledger.recover(unix=clock.unix()):
-        _tell(record, event="operation.recovered")
+        told.recovered(record)
     async with HttpxTransport() as transport, anyio.create_task_group() as tasks:
         cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
-        ports = Ports(
-            cloud=cloud, radio=radio, ledger=store.ledger, memory=store.memory, clock=clock,
-            new_iv=lambda: secrets.token_bytes(16),
-        )  # fmt: skip
         doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
-        operations = Doors(doors, ports, tasks, told=_tell, failed=_tell_fault)
+        links = LinkPorts(
+            radio=radio, memory=store.memory, clock=clock, new_iv=lambda: secrets.token_bytes(16)
+        )
+        supervisor = Supervisor(
+            {name: (door.facts, door.policy) for name, door in doors.items()},
+            links,
+            tasks,
+            told.lock_failed,
+        )
+        ports = Ports(cloud=cloud, ledger=store.ledger, memory=store.memory, clock=clock)
+        tokens, stall = Tokens(found.http_token), StallWatch(clock)
+        operations = Doors(doors, ports, supervisor, tasks, told, allowed=tokens.require_good)
         parts = HttpParts(
             doors=operations,
             ledger=store.ledger,
             clock=clock,
-            token=found.http_token,
+            tokens=tokens,
             new_id=lambda: secrets.token_hex(12),
+            stalled=stall.stalled,
             readiness=lambda: {"store": "damaged"} if store.damaged else {},
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store)
+        tasks.start_soon(stall.run)
+        tasks.start_soon(_reload_on_hangup, config, tokens)
+        supervisor.start()
         await _listen(config, parts, on_ready)
+        supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
         tasks.cancel_scope.cancel()
@@ -139,6 +166,18 @@ async def _stop_on_signal(server: uvicorn.Server) -> None:
             server.should_exit = True
 
 
+async def _reload_on_hangup(config: Config, tokens: Tokens) -> None:
+    """SIGHUP: the token is read again; operations of the old one stop before they are written."""
+    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            try:
+                replaced = tokens.replace(load_http_token(config, credentials_directory()))
+            except AgentError as error:
+                log.warning("token.not_read", detail=str(error), advice=error.advice)
+            else:
+                log.info("token.read", replaced=replaced)
+
+
 async def _keep_time(
     config: Config, cloud: CloudClient, clock: SystemClock, store: SqliteStore
 ) -> None:
@@ -165,30 +204,6 @@ def _radio(config: Config) -> LockRadio:
         )
     host, _, port = config.radio.socket.partition(":")
     return SocketRadio(host, int(port))
-
-
-def _tell(record: OperationRecord, event: str = "operation.finished") -> None:
-    ending = record.ending
-    if ending is None:
-        return
-    log.info(
-        event, operation=record.id, lock=record.lock, action=record.action,
-        principal=record.principal, outcome=ending.outcome, code=ending.code, by=ending.by,
-        result=ending.result, offline=ending.offline, late=ending.late,
-        steps={step: round(seconds, 4) for step, seconds in ending.steps.items()},
-    )  # fmt: skip
-
-
-def _tell_fault(operation_id: str, error: Exception) -> None:
-    """What and where, never the message or a value: they could hold a secret (safety G1)."""
-    inner: BaseException = error
-    while isinstance(inner, BaseExceptionGroup):
-        inner = inner.exceptions[0]
-    where = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(inner.__traceback__)]
-    log.error(
-        "operation.fault", operation=operation_id, error=type(inner).__name__, where=where[-3:],
-        advice="This is a fault of bleagent; report it with this line.",
-    )  # fmt: skip
 
 
 def _nonce() -> bytes:

@@ -1,7 +1,7 @@
 """The issued check code: what it is, and giving it to a lock that does not have it yet.
 
-Written only when the cloud says that it must be distributed, only as it was issued, and never
-as a deletion (reference: safety C6).
+Written only when the cloud says that it must be distributed, only as it was issued, once in an
+operation, and never as a deletion (reference: safety C6).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from protocol.lock import CheckCodeOperation, CheckCodeReply, CheckCodeResult, C
 
 from .errors import AgentError, LinkError
 from .lock_client import LockClient
-from .model import IssuedConfig, IssuedInstruction
+from .model import CodeAttempt, IssuedConfig, IssuedInstruction
 from .policy import CodeSource, Policy
+from .ports import Clock, LockMemory
 
 US = 0xFFFF
 """Central id of phones, gateways and the cloud."""
@@ -38,6 +39,13 @@ class CheckCodeRefused(AgentError):
     def __init__(self, result: int) -> None:
         self.result = result
         super().__init__(f"the lock answered {result} to the check code")
+
+
+class CheckCodeUnanswered(AgentError):
+    """The check code was written and the lock did not say whether it took it."""
+
+    code = "check-code-unanswered"
+    advice = "Ask again: the code is then written once more, and the lock's answer settles it."
 
 
 def issued(config: IssuedConfig | None) -> IssuedInstruction:
@@ -75,30 +83,67 @@ def as_written(part: IssuedInstruction, source: CodeSource) -> CheckCodeSet:
     )  # fmt: skip
 
 
-async def distribute(
-    client: LockClient, part: IssuedInstruction, policy: Policy, now: float
-) -> None:
-    """Write the check code and wait for the lock's own word about it.
+class CheckCode:
+    """Gives one lock the code that was issued for it."""
 
-    Results 0 and 4 (it has one already) go on.
+    def __init__(
+        self,
+        lock: str,
+        part: IssuedInstruction,
+        policy: Policy,
+        memory: LockMemory,
+        clock: Clock,
+    ) -> None:
+        self._lock = lock
+        self._part = part
+        self._policy = policy
+        self._memory = memory
+        self._clock = clock
 
-    Raises:
-        CheckCodeRefused: any other result.
-        IssuedConfigUnusable: nothing fit to write.
-        LinkError: no reply.
-    """
-    code = as_written(part, policy.code_source)
-    dp_id = part.dp_id or policy.dps.number(DpName.CHECK_CODE)
-    datapoint = Datapoint.raw(dp_id, code.to_bytes())
-    await client.send(lambda: client.central.write_datapoint(datapoint, now))
-    seen = await client.wait(
-        ev.Reported, now + REPLY_TIMEOUT, lambda event: _reply(event, dp_id, code) is not None
-    )
-    reply = _reply(seen, dp_id, code)
-    if reply is None:
-        raise LinkError("the reply to the check code vanished")
-    if reply.result not in (CheckCodeResult.OK, CheckCodeResult.WRONG_CODE):
-        raise CheckCodeRefused(reply.result)
+    async def distribute(self, client: LockClient, known: Secret | None) -> None:
+        """Write the check code, once, and wait for the lock's own word about it.
+
+        The attempt is on disk before the first byte leaves: until the lock has answered, now or
+        at a later visit, ``known`` (the code that held before) and the new one may both hold.
+        Results 0 and 4 (it has one already) go on.
+
+        Raises:
+            CheckCodeRefused: any other result.
+            CheckCodeUnanswered: it may have been written, and no reply came.
+            IssuedConfigUnusable: nothing fit to write.
+            LinkError: the link failed before the last fragment.
+        """
+        part, central = self._part, client.central
+        code = as_written(part, self._policy.code_source)
+        dp_id = part.dp_id or self._policy.dps.number(DpName.CHECK_CODE)
+        datapoint = Datapoint.raw(dp_id, code.to_bytes())
+        before = await self._memory.code_attempt(self._lock)
+        old = known if before is None else before.old
+        await self._memory.begin_code(self._lock, CodeAttempt(old=old, new=code.new_code))
+        client.forget_states()
+        now, written = self._clock.now(), False
+
+        def before_last() -> None:
+            nonlocal written
+            written = True
+
+        try:
+            await client.send(lambda: central.write_datapoint(datapoint, now), before_last)
+            seen = await client.wait(
+                ev.Reported,
+                now + REPLY_TIMEOUT,
+                lambda event: _reply(event, dp_id, code) is not None,
+            )
+        except LinkError as error:
+            if not written:
+                raise
+            raise CheckCodeUnanswered("the lock did not answer the check code") from error
+        await self._memory.settle_code(self._lock)
+        reply = _reply(seen, dp_id, code)
+        if reply is None:
+            raise CheckCodeUnanswered("the reply to the check code vanished")
+        if reply.result not in (CheckCodeResult.OK, CheckCodeResult.WRONG_CODE):
+            raise CheckCodeRefused(reply.result)
 
 
 def _reply(event: ev.Reported, dp_id: int, code: CheckCodeSet) -> CheckCodeReply | None:

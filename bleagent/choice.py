@@ -30,7 +30,8 @@ class Choice:
     antenna: Antenna
     candidate: Candidate
     heard: Heard
-    proved: bool = False
+    proved: bool | None = None
+    """Whether it stood the handshake; None before anybody said so."""
 
 
 class Chooser:

@@ -226,6 +226,54 @@ def _show_report(report: Report, to_lines: Callable[[Check], Iterator[str]]) -> 
     typer.echo(f"{len(levels)} checks: {failed} failed, {warned} to think about")
 
 
+@app.command()
+def scan(
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", "-s", min=1.0, help="How long (else 10, on a terminal: Ctrl-C)."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Know the locks of this file by name; no key is read."),
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option("--adapter", help="Such as hci0; else all that are powered.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per lock and line, at the end.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="With --json: as they are heard, until stopped.")
+    ] = False,
+) -> None:
+    """Show which locks this machine hears. Nothing is connected to.
+
+    On a terminal a table that goes on until Ctrl-C, elsewhere a line for whatever is new.
+
+    Exit status: 0 a lock was heard, 1 none was, 2 it could not be listened (the reason says what
+    to do).
+    """
+    from bleagent import logs  # noqa: PLC0415 - the Bluetooth stack, only here
+    from bleagent import scan as scanning  # noqa: PLC0415
+    from bleagent.errors import AgentError  # noqa: PLC0415
+
+    if follow and not as_json:
+        print("bleagent scan: --follow goes with --json", file=sys.stderr)
+        raise typer.Exit(UNUSABLE)
+    logs.set_up("warning")
+    if seconds is None and not follow and (as_json or not sys.stdout.isatty()):
+        seconds = scanning.SECONDS
+    options = scanning.ScanOptions(
+        seconds=seconds, adapter=adapter, config=config, as_json=as_json, follow=follow
+    )
+    try:
+        heard = anyio.run(scanning.run, options)
+    except AgentError as error:
+        print(f"bleagent scan: {error}\n{error.advice}", file=sys.stderr)
+        raise typer.Exit(UNUSABLE) from None
+    raise typer.Exit(0 if heard else UNREADABLE)
+
+
 class Simulated(StrEnum):
     """What can be simulated, and how it is reached."""
 

@@ -38,10 +38,15 @@ def load_secrets(config: Config, credentials: Path | None) -> Secrets:
         return None if source is None else without_line_end(source.read(credentials))
 
     return Secrets(
-        http_token=without_line_end(config.http.token.read(credentials)),
+        http_token=load_http_token(config, credentials),
         cloud_secret=read(config.cloud.secret),
         locks={lock.name: _facts(lock, credentials) for lock in config.locks},
     )
+
+
+def load_http_token(config: Config, credentials: Path | None) -> Secret:
+    """The HTTP trigger's token, as it is now. Raises SecretError."""
+    return without_line_end(config.http.token.read(credentials))
 
 
 def cloud_settings(config: Config, secret: Secret | None) -> CloudSettings:

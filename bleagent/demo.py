@@ -45,6 +45,8 @@ DEVICE = "virtual-front-door"
 DOOR = "front"
 READY_TIMEOUT = 60.0
 """Seconds for the daemon to come up on the slowest gateway."""
+LEAVES_WITHIN = 20.0
+"""Seconds, at most, for the daemon to end a connection that nobody uses."""
 REST = 3.5
 """Seconds between two openings; the daemon insists on two, and on the record of the first."""
 
@@ -151,6 +153,7 @@ class Demo:
         await self._alone()
         await self._open(client)
         await self._again(client)
+        await self._still_connected(client)
         await self._sealed_twice(base_url)
         await self._offline(client)
 
@@ -185,6 +188,21 @@ class Demo:
             seen=f"the same answer again, the lock still counts {self.opened}",
         )
 
+    async def _still_connected(self, client: httpx.AsyncClient) -> None:
+        await anyio.sleep(REST)
+        before = self.opened
+        answer = await self._unlock(client, "second-key")
+        body = answer.json()
+        self._steps(body)
+        self.story.claim(
+            "a second opening needed no connecting",
+            ok=body.get("outcome") == "confirmed"
+            and "connect" not in body.get("steps", {})
+            and self.opened == before + 1,
+            seen=f"{body.get('outcome')} {1000 * max(body.get('steps', {0: 0}).values()):.0f} ms "
+            f"after it was asked for, the lock counts {self.opened}",
+        )
+
     async def _offline(self, client: httpx.AsyncClient) -> None:
         await anyio.sleep(REST)
         self._cloud(up=False)
@@ -205,7 +223,9 @@ class Demo:
 
     async def _sealed_twice(self, base_url: str) -> None:
         """By hand, with the codec alone: numbers go on at next_sn, and none is taken twice."""
-        await anyio.sleep(REST)
+        with anyio.fail_after(LEAVES_WITHIN):
+            await self.door.until_left()
+        self.story.tell("the daemon leaves the lock to the owner's phone")
         before = self.opened
         async with by_hand(self, base_url) as hand:
             following, answered = await hand.open_and_go_on()
@@ -334,6 +354,7 @@ uuid = "{uuid}"
 local_key = {{ file = "{folder}/local-key" }}
 auth_key = {{ file = "{folder}/auth-key" }}
 protocol = "3.0"
+linger = 4.0
 strategies = {{ offline = "cached" }}
 """
 
@@ -355,5 +376,5 @@ async def show(*, keep: bool = False, verbose: bool = False, as_json: bool = Fal
     return ok
 
 
-CLAIMS = 5
+CLAIMS = 6
 """How many claims a complete showing makes."""

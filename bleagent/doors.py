@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 import anyio
 from anyio.abc import TaskGroup
 
+from .endings import contradicts
 from .errors import (
     KeyReused,
     LockBusy,
+    NotWarm,
     StoreError,
     TooLate,
     UnknownLock,
@@ -27,9 +29,12 @@ from .model import (
     OperationRequest,
     Outcome,
     Phase,
+    Principal,
 )
-from .policy import Policy
+from .policy import Connection, Policy
+from .supervisor import Supervisor
 from .unlock import Ports, UnlockJob
+from .visit import Evidence
 
 REST = 2.0
 """Seconds between two actuations of one lock: two within 200 ms lose the first one's record."""
@@ -56,7 +61,17 @@ class _Running:
     record: OperationRecord | None = None
 
 
-Listener = Callable[[OperationRecord], None]
+class Listener:
+    """Is told what happens at the doors; does nothing by itself."""
+
+    def finished(self, record: OperationRecord) -> None:
+        """An operation ended."""
+
+    def learned(self, record: OperationRecord, evidence: Evidence, *, contradiction: bool) -> None:
+        """The lock said something more about an operation that ended (safety C4)."""
+
+    def failed(self, operation_id: str, error: Exception) -> None:
+        """Something went wrong that nobody expected."""
 
 
 class Doors:
@@ -65,24 +80,28 @@ class Doors:
     Args:
         doors: by the operator's name.
         ports: what the jobs need.
+        supervisor: who connects to the locks.
         tasks: where operations live; they outlast the requests that started them.
-        told: is called with every finished operation.
-        failed: is called with an operation's id and the exception that nobody expected.
+        listener: who is told.
+        allowed: raises AgentError where this principal may no longer operate a door; asked again
+            at the commit point (safety F2).
     """
 
     def __init__(
         self,
         doors: Mapping[str, Door],
         ports: Ports,
+        supervisor: Supervisor,
         tasks: TaskGroup,
-        told: Listener = lambda _: None,
-        failed: Callable[[str, Exception], None] = lambda *_: None,
+        listener: Listener | None = None,
+        allowed: Callable[[Principal], None] = lambda _: None,
     ) -> None:
         self._doors = dict(doors)
         self._ports = ports
+        self._supervisor = supervisor
         self._tasks = tasks
-        self._told = told
-        self._failed = failed
+        self._listener = listener or Listener()
+        self._allowed = allowed
         self._running: dict[str, _Running] = {}
         self._busy: set[str] = set()
         self._rest_until: dict[str, float] = {}
@@ -107,6 +126,23 @@ class Doors:
     def busy(self, name: str) -> bool:
         """Whether an operation of this lock is going on."""
         return name in self._busy
+
+    def keep_warm(self, name: str) -> float:
+        """A hint that somebody is coming: connect, and stay; for how many seconds.
+
+        Raises:
+            UnknownLock: no such lock.
+            NotWarm: its connection is made on demand only.
+        """
+        policy = self.door(name).policy
+        if policy.connection is Connection.ON_DEMAND:
+            raise NotWarm(f"{name} is connected to on demand only")
+        self._supervisor.owner(name).keep_warm()
+        return policy.warm_for
+
+    def connected(self, name: str) -> bool:
+        """Whether a command to this lock could go out at once."""
+        return self._supervisor.owner(name).paired
 
     async def settled(self) -> None:
         """Wait until every operation has left its lock: a record may still be on the air (A6)."""
@@ -161,11 +197,13 @@ class Doors:
             raise UnresolvedOperation(f"operation {last.id} ended unconfirmed {age:.0f} s ago")
 
     def _start(self, request: OperationRequest, door: Door) -> _Running:
-        async def finish(ending: Ending) -> None:
-            await self._finish(request, running, ending)
-
-        job = UnlockJob(request, door.facts, door.policy, self._ports, finish)
-        running = self._running[request.operation_id] = _Running(job)
+        told = _Told(self, request)
+        owner = self._supervisor.owner(request.lock)
+        job = UnlockJob(
+            request, door.facts, door.policy, self._ports, owner, told,
+            still_allowed=lambda: self._allowed(request.principal),
+        )  # fmt: skip
+        running = told.running = self._running[request.operation_id] = _Running(job)
         self._busy.add(request.lock)
         self._tasks.start_soon(self._run, request, running)
         return running
@@ -174,7 +212,7 @@ class Doors:
         try:
             await running.job.run()
         except Exception as error:  # noqa: BLE001 - a fault of ours at one door; the others go on
-            self._failed(request.operation_id, error)
+            self._listener.failed(request.operation_id, error)
         finally:
             self._busy.discard(request.lock)
             self._running.pop(request.operation_id, None)
@@ -183,17 +221,32 @@ class Doors:
             running.done.set()
             running.left.set()
 
-    async def _finish(self, request: OperationRequest, running: _Running, ending: Ending) -> None:
+    async def finish(self, request: OperationRequest, running: _Running, ending: Ending) -> None:
+        """Store how it ended, and tell; the door has moved or not, whatever the disk says."""
         unix = self._ports.clock.unix()
         try:
             running.record = await self._ports.ledger.finish(
                 request.operation_id, ending, unix=unix
             )
         except StoreError:
-            # The door has moved or not, whatever the disk says: tell it as it was.
             running.record = _record(request, ending, unix)
         running.done.set()
-        self._told(running.record)
+        self._listener.finished(running.record)
+
+    async def learn(self, running: _Running, evidence: Evidence) -> None:
+        """Something more was heard about an operation: kept with it, and told."""
+        await running.done.wait()
+        record = running.record
+        if record is None or record.ending is None:
+            return
+        dps = self._doors[record.lock].policy.dps
+        contradiction = contradicts(record.action, record.ending, evidence, dps)
+        try:
+            stored = await self._ports.ledger.add_evidence(record.id, evidence)
+        except StoreError:
+            stored = None  # it is told all the same
+        running.record = stored or record
+        self._listener.learned(running.record, evidence, contradiction=contradiction)
 
     async def _joined(self, known: OperationRecord) -> OperationRecord:
         """Wait for a known operation that is still going on."""
@@ -208,6 +261,25 @@ class Doors:
         if running.record is None:
             raise StoreError("the operation ended without a record")
         return running.record
+
+
+class _Told:
+    """What one operation's job tells, on its way to the doors. Implements ``unlock.Told``."""
+
+    def __init__(self, doors: Doors, request: OperationRequest) -> None:
+        self._doors = doors
+        self._request = request
+        self.running: _Running | None = None
+
+    async def finish(self, ending: Ending) -> None:
+        """How it ended."""
+        if self.running is not None:
+            await self._doors.finish(self._request, self.running, ending)
+
+    async def learn(self, evidence: Evidence) -> None:
+        """What was heard after it."""
+        if self.running is not None:
+            await self._doors.learn(self.running, evidence)
 
 
 def _record(request: OperationRequest, ending: Ending, unix: float) -> OperationRecord:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from protocol import InstructionError, LocalProtocolError
-from protocol import events as ev
+from protocol import DpMap, DpName, InstructionError, LocalProtocolError
 from protocol.verdict import Ruling, Verdict
 
 from .check_code import CheckCodeRefused
 from .errors import AgentError, CloudError
-from .lock_client import LockClient
-from .model import Ending, Outcome
+from .model import Action, Ending, Outcome
 
 Failure = AgentError | InstructionError | LocalProtocolError
 """What may go wrong before the commit point."""
@@ -46,12 +45,17 @@ def ending_by(verdict: Verdict) -> Ending:
     )
 
 
-def evidence(client: LockClient) -> tuple[dict[str, Any], ...]:
-    """What else the lock said: kept, never an upgrade of silence (C2)."""
-    found: list[dict[str, Any]] = []
-    while (event := client.take(ev.Reported, lambda one: one.report.time is None)) is not None:
-        for datapoint in event.report.datapoints:
-            value = datapoint.value
-            if isinstance(value, bool | int):
-                found.append({"dp": datapoint.id, "value": value})
-    return tuple(found)
+def contradicts(action: Action, ending: Ending, evidence: Mapping[str, Any], dps: DpMap) -> bool:
+    """Whether what was heard after an outcome does not fit it (safety C4).
+
+    The bolt (True is open) after a confirmed operation or one that nothing moved; an alarm after
+    any. It is for people to look at: the outcome stays what the lock said.
+    """
+    if evidence.get("alarm"):
+        return True
+    if DpName.BOLT not in dps or evidence.get("dp") != dps.number(DpName.BOLT):
+        return False
+    is_open, wanted_open = bool(evidence.get("value")), action is Action.UNLOCK
+    if ending.outcome is Outcome.CONFIRMED:
+        return is_open is not wanted_open
+    return ending.moved == "no" and is_open is wanted_open

@@ -84,6 +84,16 @@ class PairingRefused(LinkError):
     advice = "Check that the configured device id belongs to this lock."
 
 
+class LockChanged(LinkError):
+    """Something has our key and is not what this lock was proven to be."""
+
+    code = "lock-changed"
+    advice = (
+        "If the lock was updated, replaced or bound anew: stop the agent, run "
+        "`bleagent forget NAME`, start it. Otherwise something answers in its place."
+    )
+
+
 class RadioUnavailable(LinkError):
     """No usable Bluetooth adapter."""
 
@@ -181,6 +191,13 @@ class UnresolvedOperation(Rejected):
 
     code = "unresolved-operation"
     advice = "Look at the door; name the operation in `after` to go on knowingly."
+
+
+class NotWarm(Rejected):
+    """A hint for a lock that is connected to on demand only."""
+
+    code = "connection-on-demand"
+    advice = 'Set connection = "warm" for this lock, if its phones can wait.'
 
 
 class TooLate(Rejected):

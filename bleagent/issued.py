@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import anyio
 
+from protocol import Secret
+
 from .errors import AgentError, CloudError, StoreError
 from .model import IssuedConfig, LockFacts
 from .policy import Policy
@@ -29,11 +31,15 @@ class IssuedConfigs:
         self._config: IssuedConfig | None = None
         self._error: AgentError | None = None
         self._done = anyio.Event()
+        self.held_code: Secret | None = None
+        """The code that the lock was last known to have, before anything new was issued."""
 
     async def fetch(self) -> None:
         """Get it from memory or the cloud; never raises, ``get`` does."""
         try:
             self._config = await self._memory.issued_config(self._facts.name)
+            held = None if self._config is None else self._config.lock_random
+            self.held_code = None if held is None or held.distribute else held.ins
             if self._config is None or self.age() > FRESH or self._undistributed:
                 await self._from_cloud()
         except CloudError as error:
@@ -72,6 +78,14 @@ class IssuedConfigs:
                 await self._memory.keep_issued_config(self._facts.name, self._config)
             except StoreError as failure:
                 self._error = failure
+
+    async def proven(self) -> None:
+        """The lock opened with the issued code, so it has it, whatever was left open (C6)."""
+        try:
+            if await self._memory.code_attempt(self._facts.name) is not None:
+                await self._memory.settle_code(self._facts.name)
+        except StoreError:
+            return  # it stays open: the offline way stays shut
 
     async def distributed(self) -> None:
         """The lock has the check code now; do not give it again."""

@@ -3,6 +3,9 @@
 One task reads notifications and turns them into events; whoever drives the connection writes
 and waits for the events it needs. A message gets its number and goes out under one lock, so
 that numbers reach the door in order and nothing comes between the fragments of one message.
+
+A connection may be used for several operations, so nothing may pile up on it: what nobody ever
+waits for is not kept, the newest states are, and timed reports are never dropped.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TypeVar
 
 import anyio
 
-from protocol import Central, LocalProtocolError, Outgoing, RemoteProtocolError
+from protocol import Central, CommandCode, LocalProtocolError, Outgoing, RemoteProtocolError
 from protocol import events as ev
 
 from .errors import LinkError, LinkLost, LinkTimeout, PairingRefused
@@ -23,22 +26,54 @@ E = TypeVar("E", bound=ev.CentralEvent)
 
 MAX_EVENTS = 256
 """Events kept for a driver that is busy; a lock that floods beyond them loses its link."""
+MAX_STATES = 64
+"""Untimed reports kept for a driver that may want them; the oldest makes room for a new one."""
 KEPT_ERRORS = 16
 """Unreadable messages remembered for whoever asks why."""
 
 
+_UNWAITED = (ev.Answered, ev.NetworkState, ev.Unclaimed)
+_REARMING = frozenset(
+    {
+        CommandCode.DP_WRITE,
+        CommandCode.DP_WRITE_V4,
+        CommandCode.REPORT,
+        CommandCode.REPORT_V4,
+        CommandCode.REPORT_TIMED,
+        CommandCode.REPORT_TIMED_V4,
+    }
+)
+"""Writes of datapoints and acknowledgements of reports: what a lock counts as a sign of life
+(reference: protocol §3.5). Nothing else puts its hang-up off."""
+
+
+def _is_state(event: ev.CentralEvent) -> bool:
+    return isinstance(event, ev.Reported) and event.report.time is None
+
+
 class LockClient:
-    """One connection: a central, its link, and the events that came in."""
+    """One connection: a central, its link, and the events that came in.
+
+    ``heard`` is called with every event as it comes in, whoever waits for it.
+    """
 
     def __init__(self, central: Central, link: LockLink, clock: Clock) -> None:
         self.central = central
         self.unreadable: list[RemoteProtocolError] = []
+        self.heard: Callable[[ev.CentralEvent], None] = lambda _: None
+        self.alive_at = clock.now()
+        """When the lock last had a reason to put its hang-up after 120 s off."""
         self._link = link
         self._clock = clock
         self._events: list[ev.CentralEvent] = []
         self._arrived = anyio.Event()
         self._lost: LinkError | None = None
         self._writing = anyio.Lock()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the link is not known to have ended."""
+        return self._lost is None
 
     def check_up(self) -> None:
         """Insist on a link that is not known to have ended.
@@ -48,6 +83,11 @@ class LockClient:
         """
         if self._lost is not None:
             raise self._lost
+
+    def close(self) -> None:
+        """It was left: whoever still uses it is told so."""
+        self._lost = self._lost or LinkLost("the connection was left")
+        self._wake()
 
     # -- in
 
@@ -68,10 +108,30 @@ class LockClient:
         except RemoteProtocolError as error:
             self.unreadable = [*self.unreadable[1 - KEPT_ERRORS :], error]
             return
-        if len(self._events) + len(events) > MAX_EVENTS:
-            raise LinkLost("the lock sends faster than anything reads")
-        self._events += events
+        for event in events:
+            self._keep(event)
         self._wake()
+
+    def _keep(self, event: ev.CentralEvent) -> None:
+        self.heard(event)
+        if isinstance(event, _UNWAITED):
+            return
+        if _is_state(event):
+            states = [one for one in self._events if _is_state(one)]
+            if len(states) >= MAX_STATES:
+                self._events.remove(states[0])
+        elif len(self._events) >= MAX_EVENTS:
+            raise LinkLost("the lock sends faster than anything reads")
+        self._events.append(event)
+
+    def forget_states(self) -> None:
+        """What was reported until now without a time answers nothing that is asked from here."""
+        self._events = [one for one in self._events if not _is_state(one)]
+
+    async def gone(self) -> None:
+        """Wait until the link has ended."""
+        while self._lost is None:
+            await self._arrived.wait()
 
     def _wake(self) -> None:
         arrived, self._arrived = self._arrived, anyio.Event()
@@ -127,10 +187,14 @@ class LockClient:
                 before_last()
             self.central.handed_over(outgoing)
             await self._link.write(last)
+            if outgoing.code in _REARMING:
+                self.alive_at = self._clock.now()
             return outgoing
 
-    async def handshake(self) -> None:
+    async def handshake(self, on_info: Callable[[], None] = lambda: None) -> None:
         """Device information and pairing, each in its bound (safety H1).
+
+        ``on_info`` is called between the two.
 
         Raises:
             LinkTimeout: silence.
@@ -139,6 +203,7 @@ class LockClient:
         """
         await self._step(self.central.ask_device_info)
         await self.wait(ev.DeviceInfoReceived, self._bound())
+        on_info()
         await self._step(self.central.pair)
         until = self._bound()
         try:
@@ -148,6 +213,7 @@ class LockClient:
             if refused is None:
                 raise
             raise PairingRefused(f"the lock answered {refused.status}") from error
+        self.alive_at = self._clock.now()
 
     async def _step(self, ask: Callable[[float], Outgoing]) -> None:
         try:
@@ -171,4 +237,5 @@ async def open_client(central: Central, link: LockLink, clock: Clock) -> AsyncIt
             yield client
             tasks.cancel_scope.cancel()
     finally:
+        client.close()
         central.disconnected()

@@ -60,6 +60,24 @@ class LockFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proven:
+    """What a lock was when it first took our key; it must stay so (safety H1).
+
+    ``virtual_id`` is ``None`` where the lock does not tell it.
+    """
+
+    major: int
+    security_v2: bool
+    virtual_id: str | None
+
+    @property
+    def words(self) -> str:
+        """For a message."""
+        security = ", security V2" if self.security_v2 else ""
+        return f"protocol {self.major}{security}, id {self.virtual_id or 'untold'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedInstruction:
     """One of the datapoints of ``getIssuedConfig``, as issued.
 
@@ -82,6 +100,17 @@ class IssuedConfig:
     lock_record: IssuedInstruction | None
     fetched_at: float
     """Unix seconds by the cloud's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeAttempt:
+    """A check code on its way to a lock: both stay known until the lock has spoken (safety C6).
+
+    ``old`` is ``None`` where none was known to hold.
+    """
+
+    old: Secret | None
+    new: Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +138,8 @@ class Principal:
 
     id: str
     guest: bool = False
+    grant: int = 0
+    """Which issue of the credential was shown; an older one may have been revoked since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

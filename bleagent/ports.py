@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from .model import (
     AdapterInfo,
+    CodeAttempt,
     Ending,
     InstructionRequest,
     IssuedConfig,
     LockFacts,
     OperationRecord,
     OperationRequest,
+    Proven,
     SealedInstruction,
     Sighting,
 )
@@ -160,12 +162,25 @@ class Ledger(Protocol):
         """
         ...
 
-    async def sending(self, operation_id: str, *, sn: int) -> None:
-        """``intent -> sending``; raises StoreError if it was anything else."""
+    async def sending(self, operation_id: str, *, sn: int, sealed: bool = False) -> None:
+        """``intent -> sending``; raises StoreError if it was anything else.
+
+        ``sealed``: the frame was sealed by somebody else, so its number raises the lock's mark
+        (safety B3) in the same commit.
+        """
         ...
 
     async def finish(self, operation_id: str, ending: Ending, *, unix: float) -> OperationRecord:
         """Store the ending, once."""
+        ...
+
+    async def add_evidence(
+        self, operation_id: str, evidence: Mapping[str, Any]
+    ) -> OperationRecord | None:
+        """Add to a finished operation's evidence; its outcome stays (safety C2).
+
+        ``None`` where the operation is not known any more.
+        """
         ...
 
     async def known(self, principal: str, key: str) -> OperationRecord | None:
@@ -192,8 +207,24 @@ class LockMemory(Protocol):
         """The highest number ever used in a sealed frame (safety B3); 0 before the first."""
         ...
 
-    async def raise_sealed_mark(self, lock: str, sn: int) -> None:
-        """Never goes back."""
+    async def proven(self, lock: str) -> Proven | None:
+        """What the lock was when it first took our key (safety H1)."""
+        ...
+
+    async def keep_proven(self, lock: str, proven: Proven) -> None:
+        """Pin it."""
+        ...
+
+    async def begin_code(self, lock: str, attempt: CodeAttempt) -> None:
+        """A check code is about to be written; until ``settle_code`` nobody knows which holds."""
+        ...
+
+    async def code_attempt(self, lock: str) -> CodeAttempt | None:
+        """The attempt that the lock has not answered yet (safety C6)."""
+        ...
+
+    async def settle_code(self, lock: str) -> None:
+        """The lock's own matched reply came."""
         ...
 
     async def next_timestamp(self, lock: str, unix: int) -> int:

@@ -10,21 +10,21 @@ that the next attempt is another one.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup
 
 from .airtime import LockAir, RadioAir, Usage
-from .antenna import CALL_BOUND, Antenna, Surroundings, bounded
+from .antenna import Antenna, Surroundings
+from .bounds import CALL_BOUND, bounded
 from .choice import RECENT, Choice, Chooser
 from .errors import (
+    AgentError,
     LinkError,
-    LinkTimeout,
-    PairingRefused,
     RadioBusy,
     RadioStuck,
     RadioUnavailable,
@@ -32,6 +32,7 @@ from .errors import (
 from .gate import Priority, Turn
 from .model import AdapterInfo, LockFacts, Sighting
 from .ports import Bluetooth, Clock, LockLink, ServiceManager
+from .radio_settings import Listeners, RadioSettings
 from .recovery import Ladder, Remedy, Rung, Situation, Symptom
 from .sightings import Sightings
 
@@ -52,33 +53,6 @@ SURVEY, SURVEY_IF_NONE = 30.0, 2.0
 """Seconds between two looks for new adapters."""
 WANTS_AGAIN = 5.0
 """Seconds between two words about a lock that wants to be connected to."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RadioSettings:
-    """Which adapters are used; ``None``: every one that is powered. ``pins``: adapter by lock."""
-
-    adapters: tuple[str, ...] | None = None
-    slots: int = 3
-    pins: Mapping[str, str] = field(default_factory=dict)
-    addresses: Mapping[str, str] = field(default_factory=dict)
-    """Addresses by lock that were proved earlier, where none is configured: a connection that a
-    dead process left behind is recognised by them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listeners:
-    """Who is told. ``wants_connection``: a lock, and its advertisement, has something to report.
-
-    ``proved``: a lock and the address that stood the handshake, when that is news.
-    ``treated``: an adapter, a rung of its ladder, and what came of it.
-    ``full``: an adapter on which somebody waits for a slot, and the locks that hold one.
-    """
-
-    wants_connection: Callable[[str, Sighting], None] = lambda *_: None
-    proved: Callable[[str, str], None] = lambda *_: None
-    treated: Callable[[str, Remedy, str], None] = lambda *_: None
-    full: Callable[[str, list[str]], None] = lambda *_: None
 
 
 @dataclass(slots=True)
@@ -323,9 +297,12 @@ class BluetoothRadio:
         choice.antenna.gate.admit()  # who waits may now ask for this one's slot
         try:
             yield
-        except (LinkTimeout, PairingRefused):
+        except AgentError:
             self.disproved(lock)
             raise
+        else:
+            if choice.proved is None:
+                self.proved(lock)
         finally:
             attempt.usage.ended(self._clock.now(), self._clock.unix())
             self._connected.pop(lock, None)
@@ -342,7 +319,10 @@ class BluetoothRadio:
     # -- being told
 
     def proved(self, lock: str) -> None:
-        """The device that is connected as this lock stood the handshake."""
+        """The device that is connected as this lock stood the handshake.
+
+        Whoever leaves a connection without an error has said the same.
+        """
         choice = self._connected.get(lock)
         if choice is None:
             return
@@ -354,12 +334,25 @@ class BluetoothRadio:
             self._listeners.proved(lock, address)
 
     def disproved(self, lock: str) -> None:
-        """It did not stand it: the next connection tries the next candidate."""
+        """It did not stand it: the next connection tries the next candidate.
+
+        Whoever leaves a connection with an AgentError that was not proved has said the same.
+        """
         choice = self._connected.get(lock)
         if choice is not None and not choice.proved:
+            choice.proved = False
             self.sightings.failed(lock, choice.candidate.address, self._clock.now())
 
     # -- what can be seen
+
+    def trouble(self, lock: str) -> LinkError | None:
+        """Why this lock cannot be connected to at the moment; None if it can.
+
+        For whoever gives up waiting before ``connect`` does.
+        """
+        if self._chooser.choose(lock) is not None:
+            return None
+        return self._chooser.nobody(lock, self._fault)
 
     def snapshot(self) -> RadioAir:
         """In numbers."""

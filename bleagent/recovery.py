@@ -280,6 +280,8 @@ class Ladder:
         course.rounds += came_round
         course.fresh = 0
         course.stepped_at = now
+        if step.rung is Rung.POWER_CYCLE:
+            self._power_cycled(course, now)
         self._last_taken[self._cooling(course, step.rung)] = now
         while len(self._last_taken) > MAX_COOLING:
             del self._last_taken[min(self._last_taken, key=self._last_taken.__getitem__)]
@@ -291,6 +293,17 @@ class Ladder:
             times=course.times,
             detail=course.detail,
         )
+
+    def _power_cycled(self, by: _Course, now: float) -> None:
+        """It was for the other symptoms, too: none of them takes it once more for the same."""
+        for course in self._courses.values():
+            if course is by:
+                continue
+            course.fresh = 0
+            course.stepped_at = now
+            ahead = [step.rung for step in course.steps[course.position :]]
+            if course.symptom not in ENDLESS and Rung.POWER_CYCLE in ahead:
+                course.position += ahead.index(Rung.POWER_CYCLE) + 1
 
 
 def _allowed(rung: Rung, situation: Situation) -> bool:

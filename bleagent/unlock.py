@@ -8,15 +8,14 @@ fragment is handed over only the lock's own word makes the outcome, and silence 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import anyio
 
 from protocol import (
-    Central,
     Datapoint,
-    Dialect,
     DpName,
     Expected,
     InstructionError,
@@ -25,16 +24,15 @@ from protocol import (
     Secret,
 )
 from protocol import events as ev
-from protocol.gatt import usable_att_payload
 from protocol.instruction import Instruction
 from protocol.lock import OpenOperation, OpenRequest
 from protocol.verdict import LockQuestion, OpenQuestion, Question
 
-from .check_code import US, as_written, distribute, issued
-from .endings import Failure, ending_by, ending_of, evidence
-from .errors import AgentError, CloudError, LinkError, PairingRefused, TooLate
+from .check_code import US, CheckCode, as_written, issued
+from .endings import Failure, ending_by, ending_of
+from .errors import AgentError, CloudError, LinkError, LockChanged, PairingRefused, TooLate
 from .issued import IssuedConfigs
-from .lock_client import LockClient, open_client
+from .lock_client import LockClient
 from .model import (
     Action,
     Ending,
@@ -45,9 +43,11 @@ from .model import (
     Outcome,
     Step,
 )
-from .policy import DeviceRandom, LockVia, Offline, Policy, SnStart
-from .ports import Clock, Cloud, Ledger, LockMemory, LockRadio
-from .visit import Visit
+from .policy import DeviceRandom, LockVia, Offline, Policy
+from .ports import Clock, Cloud, Ledger, LockMemory
+from .session import LockSession
+from .supervisor import LockOwner, Urgency
+from .visit import Evidence
 
 REPLY_TIMEOUT = 8.0
 """Seconds for the lock's word about an opening; slow motors answer before they have moved."""
@@ -57,8 +57,6 @@ FIRST_PAUSE = 0.1
 """Seconds before a second connection, doubled with each further one."""
 RECORD_LINGER = 3.0
 """Seconds the link stays for the record of an opening (safety A6)."""
-MAX_SN_MARK = 2**31
-"""A mark above this starts over at 1; reached after two thousand million sealed frames."""
 WRONG_CODE = 4
 """The lock's result for another check code: what was issued is out of date."""
 
@@ -68,18 +66,25 @@ class Ports:
     """What a job needs of the outside."""
 
     cloud: Cloud
-    radio: LockRadio
     ledger: Ledger
     memory: LockMemory
     clock: Clock
-    new_iv: Callable[[], bytes]
 
 
-Finish = Callable[[Ending], Awaitable[None]]
+class Told(Protocol):
+    """Whoever is told what an operation comes to."""
+
+    async def finish(self, ending: Ending) -> None:
+        """How it ended; called once."""
+        ...
+
+    async def learn(self, evidence: Evidence) -> None:
+        """What the lock said in the seconds after (safety C4)."""
+        ...
 
 
 class UnlockJob:
-    """One operation. ``run`` ends it exactly once, through ``finish``.
+    """One operation. ``run`` ends it exactly once, through ``told.finish``.
 
     ``still_allowed`` is asked again at the commit point and raises AgentError to stop there
     (safety F2).
@@ -91,14 +96,16 @@ class UnlockJob:
         facts: LockFacts,
         policy: Policy,
         ports: Ports,
-        finish: Finish,
+        owner: LockOwner,
+        told: Told,
         still_allowed: Callable[[], None] = lambda: None,
     ) -> None:
         self._request = request
         self._facts = facts
         self._policy = policy
         self._ports = ports
-        self._finish = finish
+        self._owner = owner
+        self._told = told
         self._still_allowed = still_allowed
         self._configs = IssuedConfigs(facts, policy, ports.cloud, ports.memory, ports.clock)
         self._scope = anyio.CancelScope()
@@ -106,6 +113,7 @@ class UnlockJob:
         self._steps: dict[str, float] = {}
         self._offline = False
         self._sending = False
+        self._committed_at = math.inf
         self.committed = False
         """Whether the last fragment was handed over."""
 
@@ -155,70 +163,46 @@ class UnlockJob:
             meanwhile.cancel_scope.cancel()
 
     def _may_try_again(self, failure: Failure, pause: float) -> bool:
-        mendable = isinstance(failure, LinkError) and not isinstance(failure, PairingRefused)
+        mendable = isinstance(failure, LinkError) and not isinstance(
+            failure, PairingRefused | LockChanged
+        )
         return mendable and not self._sending and self._left() > pause
 
     async def _attempt(self) -> Failure | None:
-        """One connection, from connecting to leaving.
-
-        Failures are returned, not raised: a task group would wrap them.
-        """
+        """Use the lock's connection once; failures are returned."""
         try:
-            sn_start = await self._sn_start()
-            async with self._ports.radio.connect(self._facts) as link:
-                self._mark(Step.CONNECT)
-                central = Central(
-                    self._facts.keys,
-                    new_iv=self._ports.new_iv,
-                    dialect=Dialect(self._policy.major, self._policy.security_v2),
-                    att_payload=usable_att_payload(link.att_payload, self._policy.major),
-                    sn_start=sn_start,
-                )
-                async with open_client(central, link, self._ports.clock) as client:
-                    return await self._visit(client)
-        except (AgentError, LocalProtocolError) as error:
+            async with self._owner.use(Urgency.OPERATE, self._mark) as session:
+                session.visit.follow_nobody()  # what comes from here is ours
+                await self._act(session)
+        except (AgentError, InstructionError, LocalProtocolError) as error:
             return error
+        return None
 
-    async def _visit(self, client: LockClient) -> Failure | None:
-        name, memory, clock = self._facts.name, self._ports.memory, self._ports.clock
-        visit = Visit(client, lock=name, memory=memory, clock=clock, dps=self._policy.dps)
-        failure: Failure | None = None
-        async with anyio.create_task_group() as duties:
-            try:
-                await client.handshake()
-                self._mark(Step.PAIR)
-                duties.start_soon(visit.answer_times)
-                duties.start_soon(visit.keep_reports)
-                await self._act(client, visit)
-            except (AgentError, InstructionError, LocalProtocolError) as error:
-                failure = error
-            duties.cancel_scope.cancel()
-        return failure
-
-    async def _act(self, client: LockClient, visit: Visit) -> None:
+    async def _act(self, session: LockSession) -> None:
         if not self._needs_config:
-            await self._lock_by_hand(client, visit)
+            await self._lock_by_hand(session)
             return
         part = issued(await self._configs.get())
         self._mark(Step.CONFIG)
         if part.distribute:
-            await distribute(client, part, self._policy, self._ports.clock.now())
+            ports, known = self._ports, self._configs.held_code
+            code = CheckCode(self._facts.name, part, self._policy, ports.memory, ports.clock)
+            await code.distribute(session.client, known)
             await self._configs.distributed()
             self._mark(Step.CHECK_CODE)
         try:
-            await self._with_instruction(client, visit, part)
+            await self._with_instruction(session, part)
         except CloudError as error:
             await self._configs.heed(error)
             if not await self._may_open_offline(error):
                 raise
             self._offline = True
-            await self._sealed_by_us(client, visit, part)
+            await self._sealed_by_us(session, part)
 
-    async def _with_instruction(
-        self, client: LockClient, visit: Visit, part: IssuedInstruction
-    ) -> None:
+    async def _with_instruction(self, session: LockSession, part: IssuedInstruction) -> None:
         """The cloud's way: reserve a number, have it sealed, check every field, send."""
-        central, policy = client.central, self._policy
+        client, policy = session.client, self._policy
+        central = client.central
         code = as_written(part, policy.code_source)
         operation = OpenOperation.OPEN if self._opens else OpenOperation.CLOSE
         reservation = central.reserve()
@@ -253,12 +237,9 @@ class UnlockJob:
                 instruction, next_sn=sealed.next_sn, question=question, air=policy.instruction_air
             )[0]
 
-        await self._ports.memory.raise_sealed_mark(self._facts.name, reservation.sn)
-        await self._commit_and_wait(client, visit, make, reservation.sn)
+        await self._commit_and_wait(session, question, make, reservation.sn, sealed=True)
 
-    async def _sealed_by_us(
-        self, client: LockClient, visit: Visit, part: IssuedInstruction
-    ) -> None:
+    async def _sealed_by_us(self, session: LockSession, part: IssuedInstruction) -> None:
         """Without the cloud: the issued code in a frame of our own, under the session key."""
         policy, unix = self._policy, int(self._ports.clock.unix())
         code = as_written(part, policy.code_source)
@@ -272,31 +253,38 @@ class UnlockJob:
             info=bytes((policy.member,)),
         )
         datapoint = Datapoint.raw(policy.dps.number(DpName.OPEN_CHECKED), request.to_bytes())
-        await self._write_own(client, visit, datapoint, self._question(request))
+        await self._write_own(session, datapoint, self._question(request))
 
-    async def _lock_by_hand(self, client: LockClient, visit: Visit) -> None:
+    async def _lock_by_hand(self, session: LockSession) -> None:
         datapoint = Datapoint.boolean(self._policy.dps.number(DpName.MANUAL_LOCK), value=True)
-        await self._write_own(client, visit, datapoint, LockQuestion(self._bolt_dp))
+        await self._write_own(session, datapoint, LockQuestion(self._bolt_dp))
 
     async def _write_own(
-        self, client: LockClient, visit: Visit, datapoint: Datapoint, question: Question
+        self, session: LockSession, datapoint: Datapoint, question: Question
     ) -> None:
-        central, now = client.central, self._ports.clock.now()
+        central, now = session.client.central, self._ports.clock.now()
 
         def make() -> Outgoing:
             return central.write_datapoint(datapoint, now, question=question)
 
-        await self._commit_and_wait(client, visit, make, central.last_sn + 1)
+        await self._commit_and_wait(session, question, make, central.last_sn + 1)
 
     # -- the write, and the lock's word about it
 
     async def _commit_and_wait(
-        self, client: LockClient, visit: Visit, make: Callable[[], Outgoing], sn: int
+        self,
+        session: LockSession,
+        question: Question,
+        make: Callable[[], Outgoing],
+        sn: int,
+        *,
+        sealed: bool = False,
     ) -> None:
         """``sending`` on disk, the deadline checked, the fragments out, the answer awaited."""
+        client, visit = session.client, session.visit
         client.check_up()  # a link that is gone by now can still be made anew
         self._sending = True
-        await self._ports.ledger.sending(self._request.operation_id, sn=sn)
+        await self._ports.ledger.sending(self._request.operation_id, sn=sn, sealed=sealed)
         self._mark(Step.COMMIT)
         self._check_deadline()  # an fsync on an SD card can stall for seconds (A1)
         visit.forget_kept()
@@ -307,6 +295,7 @@ class UnlockJob:
                 self._check_deadline()
                 self._still_allowed()
                 self.committed = True
+                self._committed_at = self._ports.clock.now()
                 self._scope.deadline = math.inf
                 shielded.shield = True
 
@@ -318,20 +307,30 @@ class UnlockJob:
                 # It may have left all the same; only the lock can tell.
             late = self._left() < 0
             self._mark(Step.WRITE)
-            ending = await self._judged(client)
+            ending = await self._judged(client, question)
             self._mark(Step.ACK)
-            await self._end(replace(ending, late=late, evidence=evidence(client)))
-            if ending.result == WRONG_CODE:
-                await self._configs.refresh()
+            await self._tell(session, replace(ending, late=late))
             await visit.one_kept(RECORD_LINGER)
 
-    async def _judged(self, client: LockClient) -> Ending:
+    async def _judged(self, client: LockClient, question: Question) -> Ending:
         wait = REPLY_TIMEOUT if self._opens else BOLT_TIMEOUT
+        until = self._ports.clock.now() + wait
         try:
-            judged = await client.wait(ev.Judged, self._ports.clock.now() + wait)
+            judged = await client.wait(ev.Judged, until, lambda one: one.question is question)
         except LinkError as error:
             return Ending(outcome=Outcome.UNCONFIRMED, code=error.code, moved="possible")
         return ending_by(judged.verdict)
+
+    async def _tell(self, session: LockSession, ending: Ending) -> None:
+        """The outcome, with what else the lock has said since; then whatever follows from it."""
+        evidence = session.visit.evidence_since(self._committed_at)
+        session.visit.follow(self._told.learn)
+        session.spent = ending.outcome is Outcome.UNCONFIRMED
+        await self._end(replace(ending, evidence=evidence))
+        if ending.result == WRONG_CODE:
+            await self._configs.refresh()
+        elif ending.outcome is Outcome.CONFIRMED and self._needs_config:
+            await self._configs.proven()
 
     def _check_deadline(self) -> None:
         if self._left() <= 0:
@@ -365,12 +364,6 @@ class UnlockJob:
             return Secret(info.srand.reveal().hex())
         return Secret(part.ins.reveal().hex() if part.ins is not None else "")
 
-    async def _sn_start(self) -> int:
-        if self._policy.sn_start is SnStart.ONE:
-            return 1
-        mark = await self._ports.memory.sealed_mark(self._facts.name)
-        return 1 if mark >= MAX_SN_MARK else mark + 1
-
     async def _may_open_offline(self, error: CloudError) -> bool:
         """Only where no answer could be had, never for guests, never on an old *yes* (F3)."""
         if (
@@ -380,6 +373,8 @@ class UnlockJob:
             or not self._opens
         ):
             return False
+        if await self._ports.memory.code_attempt(self._facts.name) is not None:
+            return False  # nobody knows which code the lock has (C6)
         return self._configs.age() <= self._policy.offline_max_age
 
     # -- the ending
@@ -390,7 +385,7 @@ class UnlockJob:
             return
         self._ending = replace(ending, steps=dict(self._steps), offline=self._offline)
         with anyio.CancelScope(shield=True):
-            await self._finish(self._ending)
+            await self._told.finish(self._ending)
 
     def _left(self) -> float:
         return self._request.deadline - self._ports.clock.now()

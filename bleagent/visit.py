@@ -1,13 +1,17 @@
-"""What happens by the way on every connection: time questions answered, records kept.
+"""What happens by the way on every connection.
 
-Nothing here delays an opening, and nothing waits for it (reference: safety E1, D1).
+Time questions are answered, records kept, and what the lock says after an operation is told.
+Nothing here delays an opening, and nothing waits for it (reference: safety C2, C4, E1, D1).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import anyio
 
@@ -18,6 +22,13 @@ from protocol.times import ClockAnswer, DateAnswer, SavingAnswer, TimeAnswer, zo
 from .errors import AgentError, LinkError
 from .lock_client import LockClient
 from .ports import Clock, LockMemory
+
+FOLLOWED = 10.0
+"""Seconds after an outcome for which bolt and alarms still belong to its evidence (safety C4)."""
+MAX_HEARD = 64
+"""Single values remembered per connection; the oldest makes room for a new one."""
+
+Evidence = dict[str, Any]
 
 
 def time_answer(code: int, clock: Clock) -> TimeAnswer:
@@ -46,6 +57,17 @@ def without_codes(report: Report, dps: DpMap) -> Report:
     return replace(report, datapoints=tuple(cleaned(one) for one in report.datapoints))
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """One value that the lock reported: a state, or an alarm's record."""
+
+    at: float
+    evidence: Evidence
+
+
+Follower = Callable[[Evidence], Awaitable[None]]
+
+
 class Visit:
     """The by-the-way duties of one connection."""
 
@@ -60,6 +82,13 @@ class Visit:
         self.failed: AgentError | None = None
         """Why reports are no longer kept, if it was not the end of the link."""
         self._kept_one = anyio.Event()
+        self._heard: deque[_Heard] = deque(maxlen=MAX_HEARD)
+        self._follower: tuple[float, Follower] | None = None
+        self._news: deque[_Heard] = deque(maxlen=MAX_HEARD)
+        self._has_news = anyio.Event()
+        client.heard = self._listen
+
+    # -- time questions and records
 
     async def answer_times(self) -> None:
         """Answer every time question as soon as a number is free; ends with the link."""
@@ -103,3 +132,42 @@ class Visit:
     def forget_kept(self) -> None:
         """From here ``one_kept`` waits for a new one."""
         self._kept_one = anyio.Event()
+
+    # -- evidence
+
+    def _listen(self, event: ev.CentralEvent) -> None:
+        if not isinstance(event, ev.Reported):
+            return
+        timed = event.report.time is not None
+        for datapoint in event.report.datapoints:
+            alarm = self._dps.name(datapoint.id) is DpName.ALARM
+            value = datapoint.value
+            if not isinstance(value, bool | int) or (timed and not alarm):
+                continue  # a record is a story of its own, and raw values can hold secrets
+            evidence: Evidence = {"dp": datapoint.id, "value": value}
+            heard = _Heard(self._clock.now(), evidence | ({"alarm": True} if alarm else {}))
+            self._heard.append(heard)
+            if self._follower is not None and heard.at <= self._follower[0]:
+                self._news.append(heard)
+                self._has_news.set()
+
+    def evidence_since(self, moment: float) -> tuple[Evidence, ...]:
+        """What else the lock said from a moment on: kept, never an upgrade of silence (C2)."""
+        return tuple(one.evidence for one in self._heard if one.at >= moment)
+
+    def follow(self, follower: Follower) -> None:
+        """Tell somebody what the lock says in the seconds after an outcome (C4)."""
+        self._follower = (self._clock.now() + FOLLOWED, follower)
+
+    def follow_nobody(self) -> None:
+        """What comes from here belongs to another operation."""
+        self._follower = None
+        self._news.clear()
+
+    async def tell_followers(self) -> None:
+        """Pass on what comes after an outcome, until cancelled."""
+        while True:
+            await self._has_news.wait()
+            while self._news and self._follower is not None:
+                await self._follower[1](self._news.popleft().evidence)
+            self._has_news = anyio.Event()

@@ -5,7 +5,6 @@ No GET acts. A caller that hangs up before the commit point stops the operation.
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bleagent.doors import Doors
-from bleagent.errors import AgentError
+from bleagent.errors import AgentError, TooLate
 from bleagent.model import Action, OperationRecord, OperationRequest, Principal
 from bleagent.ports import Clock, Ledger
-from protocol import Secret
 
+from .auth import Tokens, Unauthorized
 from .problems import problem, problem_of
 from .views import operation_view, status_of
 
@@ -42,13 +41,6 @@ class OperateBody(BaseModel):
     after: str | None = Field(default=None, max_length=64)
 
 
-class Unauthorized(AgentError):
-    """No token, or a wrong one."""
-
-    code = "unauthorized"
-    advice = "Send the configured token as `Authorization: Bearer ...`."
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpParts:
     """What the trigger needs."""
@@ -56,25 +48,18 @@ class HttpParts:
     doors: Doors
     ledger: Ledger
     clock: Clock
-    token: Secret
+    tokens: Tokens
     new_id: Callable[[], str]
+    stalled: Callable[[], bool]
+    """Whether this process stood still a moment ago."""
     readiness: Callable[[], dict[str, str]]
     """Part and what is wrong with it; empty when ready."""
 
 
 def principal(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
-    """Who calls: the holder of the token, compared in constant time.
-
-    Raises:
-        Unauthorized: no token, or another one.
-    """
-    scheme, _, given = (authorization or "").partition(" ")
-    digest = sha256(given.strip().encode()).digest()
-    if scheme.lower() != "bearer" or not hmac.compare_digest(
-        digest, request.app.state.token_digest
-    ):
-        raise Unauthorized("no valid token")
-    return Principal(id="token")
+    """Who calls. Raises Unauthorized."""
+    tokens: Tokens = request.app.state.tokens
+    return tokens.principal(authorization)
 
 
 Caller = Annotated[Principal, Depends(principal)]
@@ -83,9 +68,13 @@ Caller = Annotated[Principal, Depends(principal)]
 def create_app(parts: HttpParts) -> FastAPI:
     """The application; documentation pages come with a later form of it."""
     app = FastAPI(title="bleagent", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.token_digest = sha256(parts.token.reveal()).digest()
+    app.state.tokens = parts.tokens
     _add_errors(app)
     _add_reads(app, parts)
+
+    @app.post("/v1/locks/{lock}/hint")
+    async def hint(lock: str, _caller: Caller) -> Response:
+        return JSONResponse({"lock": lock, "seconds": parts.doors.keep_warm(lock)}, 202)
 
     @app.post("/v1/locks/{lock}/{action}")
     async def operate(
@@ -96,6 +85,8 @@ def create_app(parts: HttpParts) -> FastAPI:
         idempotency_key: Annotated[str | None, Header()] = None,
     ) -> Response:
         received_at = parts.clock.now()
+        if parts.stalled():
+            raise TooLate("the agent stood still when this request came: it may be old")
         if idempotency_key is None or not 1 <= len(idempotency_key) <= 255:
             return problem(
                 400, "idempotency-key-missing", "no Idempotency-Key of 1 to 255 characters",
@@ -154,6 +145,8 @@ def _lock_view(parts: HttpParts, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "busy": parts.doors.busy(name),
+        "connection": policy.connection,
+        "connected": parts.doors.connected(name),
         "lock_via": policy.lock_via,
         "offline": policy.offline,
     }

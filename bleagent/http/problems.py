@@ -10,6 +10,7 @@ from bleagent.errors import (
     AgentError,
     KeyReused,
     LockBusy,
+    NotWarm,
     StoreError,
     TooLate,
     UnknownLock,
@@ -21,6 +22,7 @@ STATUS: dict[type[AgentError], int] = {
     KeyReused: 422,
     LockBusy: 409,
     UnresolvedOperation: 409,
+    NotWarm: 409,
     TooLate: 503,
     StoreError: 503,
 }

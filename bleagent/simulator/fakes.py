@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import anyio
 
 from bleagent.errors import CloudError, KeyReused, StoreError
 from bleagent.model import (
+    CodeAttempt,
     Ending,
     InstructionRequest,
     IssuedConfig,
@@ -17,6 +19,7 @@ from bleagent.model import (
     OperationRequest,
     Outcome,
     Phase,
+    Proven,
     SealedInstruction,
 )
 from protocol import CommandCode, Datapoint, Dialect, Frame, LockKeys, Secret
@@ -50,6 +53,8 @@ class MemoryLedger:
     """Implements ``ports.Ledger``. Commits can stall or fail on demand."""
 
     records: dict[str, OperationRecord] = field(default_factory=dict)
+    marks: dict[str, int] = field(default_factory=dict)
+    """Shared with ``MemoryLocks``: one commit raises them."""
     sending_takes: float = 0.0
     sending_fails: bool = False
     finish_fails: bool = False
@@ -75,13 +80,15 @@ class MemoryLedger:
         )
         return next(found, None)
 
-    async def sending(self, operation_id: str, *, sn: int) -> None:
-        """``intent -> sending``."""
+    async def sending(self, operation_id: str, *, sn: int, sealed: bool = False) -> None:
+        """``intent -> sending``, and the mark with it."""
         await anyio.sleep(self.sending_takes)
         record = self.records[operation_id]
         if self.sending_fails or record.phase is not Phase.INTENT or sn < 1:
             raise StoreError("the commit failed")
         self.records[operation_id] = replace(record, phase=Phase.SENDING)
+        if sealed:
+            self.marks[record.lock] = max(sn, self.marks.get(record.lock, 0))
 
     async def finish(self, operation_id: str, ending: Ending, *, unix: float) -> OperationRecord:
         """Store the ending, once."""
@@ -92,6 +99,18 @@ class MemoryLedger:
         record = replace(record, phase=Phase.FINISHED, ending=ending, finished_at=unix)
         self.records[operation_id] = record
         return record
+
+    async def add_evidence(
+        self, operation_id: str, evidence: Mapping[str, Any]
+    ) -> OperationRecord | None:
+        """Add to what is finished."""
+        await anyio.lowlevel.checkpoint()
+        record = self.records.get(operation_id)
+        if record is None or record.ending is None:
+            return None
+        ending = replace(record.ending, evidence=(*record.ending.evidence, dict(evidence)))
+        self.records[operation_id] = replace(record, ending=ending)
+        return self.records[operation_id]
 
     async def operation(self, operation_id: str) -> OperationRecord | None:
         """Look one up."""
@@ -121,14 +140,33 @@ class MemoryLocks:
     timestamps: dict[str, int] = field(default_factory=dict)
     configs: dict[str, IssuedConfig] = field(default_factory=dict)
     reports: list[tuple[str, bytes]] = field(default_factory=list)
+    pins: dict[str, Proven] = field(default_factory=dict)
+    attempts: dict[str, CodeAttempt] = field(default_factory=dict)
 
     async def sealed_mark(self, lock: str) -> int:
         """The highest number used in a sealed frame."""
         return self.marks.get(lock, 0)
 
-    async def raise_sealed_mark(self, lock: str, sn: int) -> None:
-        """Never goes back."""
-        self.marks[lock] = max(sn, self.marks.get(lock, 0))
+    async def proven(self, lock: str) -> Proven | None:
+        """What the lock was at first."""
+        return self.pins.get(lock)
+
+    async def keep_proven(self, lock: str, proven: Proven) -> None:
+        """Pin it."""
+        self.pins[lock] = proven
+
+    async def begin_code(self, lock: str, attempt: CodeAttempt) -> None:
+        """A check code is on its way."""
+        await anyio.lowlevel.checkpoint()
+        self.attempts[lock] = attempt
+
+    async def code_attempt(self, lock: str) -> CodeAttempt | None:
+        """The one that was not answered yet."""
+        return self.attempts.get(lock)
+
+    async def settle_code(self, lock: str) -> None:
+        """It was answered."""
+        self.attempts.pop(lock, None)
 
     async def next_timestamp(self, lock: str, unix: int) -> int:
         """Later than every one before."""

@@ -42,6 +42,11 @@ class SocketLock:
             yield int(listener.extra(SocketAttribute.local_port))  # noqa: S610 - not Django's
             tasks.cancel_scope.cancel()
 
+    async def until_left(self) -> None:
+        """Wait until nobody is connected."""
+        while self._central is not None:
+            await self._changed.wait()
+
     async def act(self, event: dict[str, object]) -> None:
         """Something happens at the lock (an event of the capture format)."""
         await self._pass_on(self.lock.local(event, self._clock.now()))
@@ -82,6 +87,7 @@ class SocketLock:
 
     def _gone(self, reason: str) -> None:
         self._central = None
+        self._changed.set()
         self._tap("|", b"")
         self.lock.disconnected(self._clock.now(), reason)
 

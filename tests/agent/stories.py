@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 
-from bleagent.doors import Door, Doors
+from bleagent.doors import Door
 from bleagent.model import (
     Ending,
     InstructionRequest,
@@ -23,6 +23,7 @@ from bleagent.simulator.fakes import DirectCloud, LoopClock, MemoryLedger
 from bleagent.simulator.log import LinkChanged, Received
 from bleagent.simulator.radio import VirtualLink
 from bleagent.unlock import UnlockJob
+from bleagent.visit import Evidence
 from protocol.fragment import Joiner
 from tests.agent.matrix import Calm
 from tests.agent.world import DOOR, World
@@ -58,10 +59,10 @@ class JumpingClock(LoopClock):
 class DurableLedger(MemoryLedger):
     """``sending`` takes as long as the disk takes: no cancellation shortens an fsync."""
 
-    async def sending(self, operation_id: str, *, sn: int) -> None:
+    async def sending(self, operation_id: str, *, sn: int, sealed: bool = False) -> None:
         """``intent -> sending``, late."""
         with anyio.CancelScope(shield=True):
-            await super().sending(operation_id, sn=sn)
+            await super().sending(operation_id, sn=sn, sealed=sealed)
 
 
 class TappedLink:
@@ -98,8 +99,7 @@ class TappedRadio:
 
 def rewire(world: World, **ports: Any) -> None:
     """The same doors with other ports."""
-    doors = world.doors
-    world.doors = Doors(doors._doors, replace(doors._ports, **ports), doors._tasks)
+    world.build(**ports)
 
 
 def at_write(world: World, position: int, act: Callable[[], None]) -> None:
@@ -120,6 +120,7 @@ class Job:
     world: World
     still_allowed: Callable[[], None] = lambda: None
     endings: list[Ending] = field(default_factory=list)
+    heard: list[Evidence] = field(default_factory=list)
 
     async def run(self, **options: Any) -> Ending:
         """Run it to its end."""
@@ -128,15 +129,21 @@ class Job:
         request = world.request(**options)
         await world.ledger.begin(request, unix=world.clock.unix())
 
-        async def finish(one: Ending) -> None:
-            self.endings.append(one)
-
         job = UnlockJob(
-            request, door.facts, door.policy, world.doors._ports, finish, self.still_allowed
-        )
+            request, door.facts, door.policy, world.doors._ports,
+            world.doors._supervisor.owner(DOOR), self, self.still_allowed,
+        )  # fmt: skip
         await job.run()
         assert len(self.endings) == 1
         return self.endings[0]
+
+    async def finish(self, ending: Ending) -> None:
+        """Implements ``unlock.Told``."""
+        self.endings.append(ending)
+
+    async def learn(self, evidence: Evidence) -> None:
+        """What was heard after it."""
+        self.heard.append(evidence)
 
 
 async def happens(world: World, event: Mapping[str, Any]) -> None:

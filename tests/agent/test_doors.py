@@ -9,7 +9,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from bleagent.doors import Door, Doors
+from bleagent.doors import Door
 from bleagent.errors import (
     KeyReused,
     LockBusy,
@@ -315,8 +315,7 @@ def test_a_hundred_doors_do_not_wait_for_a_busy_one() -> None:
         radios[names[0]].faults = Faults(connect_delay=9.0)
         template = world.doors.door(DOOR)
         doors = {name: Door(replace(template.facts, name=name), template.policy) for name in names}
-        ports = replace(world.doors._ports, radio=Neighbourhood(radios))
-        world.doors = Doors(doors, ports, world.doors._tasks)
+        world.build(doors, radio=Neighbourhood(radios))
         took: dict[str, float] = {}
 
         async def ask(name: str) -> None:

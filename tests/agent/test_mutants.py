@@ -18,9 +18,11 @@ ROOT = Path(__file__).parents[2]
 RULES, DOORS = "tests/agent/test_unlock_rules.py", "tests/agent/test_doors.py"
 FRIENDS, STRATEGIES = "tests/agent/test_false_friends.py", "tests/agent/test_strategies.py"
 NUMBERS = "tests/agent/test_unlock_numbers.py"
+OWNERS, AUTHORITY = "tests/agent/test_supervisor.py", "tests/agent/test_authority.py"
+EVIDENCE = "tests/agent/test_evidence.py"
 CREDITS = "tests/codec/test_credits.py"
 FILES = (
-    RULES, NUMBERS, DOORS, FRIENDS, STRATEGIES, CREDITS,
+    RULES, NUMBERS, DOORS, FRIENDS, STRATEGIES, CREDITS, OWNERS, AUTHORITY, EVIDENCE,
     "tests/agent/world.py", "tests/agent/matrix.py", "tests/agent/stories.py",
     "tests/codec/pair.py",
 )  # fmt: skip
@@ -28,11 +30,11 @@ EARLY = """\
         self._check_deadline()
         self._scope.deadline = math.inf
 """
-JUDGED = "            ending = await self._judged(client)\n"
+JUDGED = "            ending = await self._judged(client, question)\n"
 RETRY = """\
             if ending.result == WRONG_CODE:
                 await self._configs.refresh()
-                return await self._act(client, visit)
+                return await self._act(session)
 """
 NONSENSE = ("SyntaxError", "ImportError", "ModuleNotFoundError", "NameError", "UnboundLocalError")
 
@@ -122,9 +124,54 @@ MUTANTS = (
         f"{NUMBERS}::test_only_a_plausible_next_number_is_believed",
     ),
     Mutant(
-        "a visit's numbers forget what was sealed", "bleagent/unlock.py",
+        "a visit's numbers forget what was sealed", "bleagent/session.py",
         (("return 1 if mark >= MAX_SN_MARK else mark + 1", "return 1 + 0 * mark"),),
         f"{FRIENDS}::test_a_frame_of_an_earlier_visit_opens_nothing_on_ours",
+    ),
+    Mutant(
+        "a check code without an answer is written again", "bleagent/check_code.py",
+        (("            if not written:\n                raise\n", "            raise\n"),),
+        f"{RULES}::test_a_check_code_that_the_lock_does_not_answer_is_not_written_twice",
+    ),
+    Mutant(
+        "a check code leaves before its attempt is on disk", "bleagent/check_code.py",
+        (("        await self._memory.begin_code(self._lock, Code", "        (self._lock, Code"),),
+        f"{RULES}::test_the_attempt_is_on_disk_before_the_check_code_leaves_and_until_it_is_answered",
+    ),
+    Mutant(
+        "sealed by us although two codes may hold", "bleagent/unlock.py",
+        (("return False  # nobody knows which", "pass  # nobody knows which"),),
+        f"{RULES}::test_with_two_codes_that_may_hold_nothing_is_sealed_by_us",
+    ),
+    Mutant(
+        "whoever has the key is taken for the lock", "bleagent/session.py",
+        (("    elif before != now:\n", "    elif before.major > 99:\n"),),
+        f"{OWNERS}::test_the_first_proven_identity_is_pinned_and_another_is_not_operated",
+    ),
+    Mutant(
+        "whoever waits longer goes before the door", "bleagent/supervisor.py",
+        (("one = min(self._waiting, key=lambda use: use.urgency)", "one = self._waiting[0]"),),
+        f"{OWNERS}::test_somebody_before_the_door_goes_before_whoever_waits_longer",
+    ),
+    Mutant(
+        "a connection is used on after something was left half said", "bleagent/supervisor.py",
+        (("                one.broken = True\n", "                one.broken = False\n"),),
+        f"{OWNERS}::test_a_user_who_leaves_in_the_middle_of_something_takes_the_connection_along",
+    ),
+    Mutant(
+        "an answer to another question is taken for ours", "bleagent/unlock.py",
+        (("until, lambda one: one.question is question)", "until)"),),
+        f"{OWNERS}::test_an_answer_to_another_question_on_the_same_connection_is_not_ours",
+    ),
+    Mutant(
+        "what was heard before the command counts as its evidence", "bleagent/unlock.py",
+        (("evidence_since(self._committed_at)", "evidence_since(0.0)"),),
+        f"{EVIDENCE}::test_what_was_heard_before_our_command_left_is_no_evidence_about_it",
+    ),
+    Mutant(
+        "a process that stood still goes on as if nothing had been", "bleagent/stall.py",
+        (("            self._stalled_at = now\n", "            self._stalled_at = -1.0\n"),),
+        f"{AUTHORITY}::test_a_process_that_stood_still_says_so_for_a_moment",
     ),
     Mutant(
         "record acknowledged before it is stored", "protocol/credits.py",

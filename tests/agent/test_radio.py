@@ -14,12 +14,14 @@ from bleagent.gate import Priority
 from bleagent.model import Action, OperationRequest, Outcome, Principal
 from bleagent.policy import Policy
 from bleagent.ports import HandshakeJudge, LockRadio
-from bleagent.radio import RadioSettings
+from bleagent.radio_settings import RadioSettings
+from bleagent.session import LinkPorts
 from bleagent.simulator.air import AirLock
 from bleagent.simulator.fakes import DirectCloud, MemoryLedger, MemoryLocks
 from bleagent.unlock import Ports
 
-from .air_world import FRONT, ROGUE, Air, address, facts, keys, rehearse
+from .air_world import FRONT, ROGUE, Air, facts, keys, rehearse
+from .world import supervise
 
 FAR, NEAR = -85, -50
 
@@ -277,7 +279,7 @@ def test_an_impostor_that_fails_the_handshake_is_followed_by_the_lock() -> None:
         async with air.radio.connect(facts()):
             assert air.hci0.links.keys() == {FRONT}
             air.radio.proved("lock-1")
-        assert air.proved == [("lock-1", FRONT)]
+            assert air.proved == [("lock-1", FRONT)]
         await anyio.sleep(400)  # and whatever was held against the impostor is forgotten
         async with air.radio.connect(facts()):
             assert air.hci0.links.keys() == {FRONT}
@@ -419,6 +421,7 @@ def test_what_was_done_is_counted() -> None:
 
 def test_connected_seconds_belong_to_their_day() -> None:
     async def story(air: Air) -> None:
+        air.locks[0].interval = 5.0
         to_midnight = -air.clock.unix() % 86_400
         await anyio.sleep(to_midnight - 100)
         async with air.radio.connect(facts()):
@@ -440,12 +443,14 @@ def test_a_door_opens_over_this_radio() -> None:
         lock.preset_check_code(5, b"52777950")
         firmware = lock._machine.radio.firmware
         cloud = DirectCloud(keys(), firmware.dialect, air.clock)
-        ports = Ports(
-            cloud=cloud, radio=air.radio, ledger=MemoryLedger(), memory=MemoryLocks(),
-            clock=air.clock, new_iv=lambda: bytes(16),
-        )  # fmt: skip
+        memory = MemoryLocks()
         policy = replace(Policy(), major=firmware.protocol[0])
-        doors = Doors({"lock-1": Door(facts(), policy)}, ports, air.tasks)
+        known = {"lock-1": Door(facts(), policy)}
+        links = LinkPorts(radio=air.radio, memory=memory, clock=air.clock, new_iv=lambda: bytes(16))
+        ports = Ports(
+            cloud=cloud, ledger=MemoryLedger(marks=memory.marks), memory=memory, clock=air.clock
+        )
+        doors = Doors(known, ports, supervise(known, links, air.tasks), air.tasks)
         now = air.clock.now()
         record, _ = await doors.operate(
             OperationRequest(
@@ -456,7 +461,8 @@ def test_a_door_opens_over_this_radio() -> None:
         )  # fmt: skip
         assert record.ending is not None
         assert record.ending.outcome is Outcome.CONFIRMED
-        await doors.settled()
+        await anyio.sleep(30)
+        assert not air.of_lock().connected
+        assert air.proved == [("lock-1", FRONT)]  # who left without a complaint
 
     rehearse(story)
-    assert address() == FRONT

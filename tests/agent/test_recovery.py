@@ -178,6 +178,19 @@ def test_a_connection_that_is_not_ours_is_ended_removed_and_at_last_powered_off(
     assert rungs(taken) == [Rung.CANCEL_CONNECT, Rung.REMOVE_DEVICE, Rung.POWER_CYCLE]
 
 
+def test_one_power_cycle_is_for_all_that_ails_the_adapter() -> None:
+    ladder, taken = Ladder(), []
+    for address in (None, LOCK, OTHER):
+        ladder.notice(Symptom.BUSY, 0.0, address=address)
+    now = 0.0
+    while now < 1000:
+        while (remedy := ladder.due(now, FREE)) is not None:
+            taken.append(remedy.rung)
+        now = ladder.next_due()
+    assert taken.count(Rung.POWER_CYCLE) == 1
+    assert Rung.GIVE_UP not in taken
+
+
 @pytest.mark.parametrize("symptom", list(Symptom))
 def test_no_other_connection_is_cut_off(symptom: Symptom) -> None:
     address = LOCK if symptom in OF_A_DEVICE else None

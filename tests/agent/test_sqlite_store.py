@@ -24,6 +24,7 @@ from bleagent.adapters.sqlite_store.ledger import KEY_AGE, RESERVE
 from bleagent.errors import StoreDamaged, StoreError, StoreFull
 from bleagent.model import (
     Action,
+    CodeAttempt,
     Ending,
     IssuedConfig,
     IssuedInstruction,
@@ -32,6 +33,7 @@ from bleagent.model import (
     Outcome,
     Phase,
     Principal,
+    Proven,
 )
 from bleagent.ports import Ledger, LockMemory
 from bleagent.vault import Vault
@@ -194,6 +196,50 @@ async def test_a_mark_is_reset_only_when_that_is_asked_for(store: SqliteStore) -
     await store.memory.reset_sealed_mark("front-door")
     assert await store.memory.sealed_mark("front-door") == 0
     assert await store.memory.sealed_mark("back-door") == 7
+
+
+async def test_sending_a_sealed_frame_raises_the_mark_in_the_same_commit(
+    store: SqliteStore,
+) -> None:
+    await store.ledger.begin(asked(1), unix=NOON)
+    with pytest.raises(StoreError):
+        await store.ledger.sending("alice-1", sn=2**31 + 1, sealed=True)
+    unsent = await store.ledger.operation("alice-1")
+    assert unsent is not None
+    assert unsent.phase is Phase.INTENT  # both or neither
+    await store.ledger.sending("alice-1", sn=41, sealed=True)
+    assert await store.memory.sealed_mark("front-door") == 41
+
+
+async def test_sending_a_frame_of_our_own_raises_no_mark(store: SqliteStore) -> None:
+    await store.ledger.begin(asked(1), unix=NOON)
+    await store.ledger.sending("alice-1", sn=41)
+    assert await store.memory.sealed_mark("front-door") == 0
+
+
+async def test_a_lock_stays_what_it_was_first_proven_to_be(store: SqliteStore) -> None:
+    assert await store.memory.proven("front-door") is None
+    first = Proven(major=3, security_v2=False, virtual_id="bf01")
+    await store.memory.keep_proven("front-door", first)
+    await store.memory.keep_proven("front-door", replace(first, major=4))
+    assert await store.memory.proven("front-door") == first
+    assert await store.memory.forget_proven("front-door")
+    assert not await store.memory.forget_proven("front-door")
+    assert await store.memory.proven("front-door") is None
+
+
+async def test_an_unanswered_check_code_is_kept_sealed_until_it_is_settled(
+    store: SqliteStore, folder: Path
+) -> None:
+    attempt = CodeAttempt(old=Secret("11112222"), new=Secret("33334444"))
+    await store.memory.begin_code("front-door", attempt)
+    assert await store.memory.code_attempt("front-door") == attempt
+    on_disk = b"".join(contents(folder).values())
+    for code in (b"11112222", b"33334444"):
+        assert code not in on_disk
+        assert code.hex().encode() not in on_disk
+    await store.memory.settle_code("front-door")
+    assert await store.memory.code_attempt("front-door") is None
 
 
 async def test_a_timestamp_is_now_or_one_above_the_last(store: SqliteStore) -> None:

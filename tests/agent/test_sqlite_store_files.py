@@ -163,7 +163,7 @@ def test_a_database_of_a_newer_agent_is_refused_and_left_alone(folder: Path) -> 
         with pytest.raises(StoreError) as caught:
             open_store(directory)
         assert str(caught.value) == (
-            f"{path} was written by a newer agent (schema 99, this one knows 1); install that "
+            f"{path} was written by a newer agent (schema 99, this one knows 2); install that "
             "agent again, or name another state_dir"
         )
         assert path.read_bytes() == before

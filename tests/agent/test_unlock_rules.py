@@ -8,8 +8,10 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from bleagent.doors import Listener
 from bleagent.errors import AgentError, CloudError
-from bleagent.model import Action
+from bleagent.model import Action, CodeAttempt
+from bleagent.policy import Offline
 from bleagent.simulator.faults import DELAY, Faults, WriteFault
 from bleagent.simulator.log import Actuated, Received
 from bleagent.simulator.quirks import Quirks
@@ -28,7 +30,7 @@ from tests.agent.stories import (
     rewire,
     told,
 )
-from tests.agent.world import World, rehearse
+from tests.agent.world import CODE, DOOR, World, rehearse
 
 
 def test_the_instruction_has_fragments_between_which_something_can_happen() -> None:
@@ -290,13 +292,76 @@ def test_a_check_code_that_the_lock_refuses_ends_it() -> None:
     rehearse(story, code_known=False)
 
 
-def test_a_lock_that_does_not_answer_the_check_code_was_not_reached() -> None:
+def codes_written(world: World) -> int:
+    """How many datapoints the lock was written before anything else happened."""
+    return len([one for one in world.lock.log if isinstance(one, Received) and one.code == 2])
+
+
+def test_a_check_code_that_the_lock_does_not_answer_is_not_written_twice() -> None:
     async def story(world: World) -> None:
-        assert told(await world.operate(deadline=3.0))[0] == "unreached"
+        record = await world.operate(deadline=20.0)
+        assert told(record) == ("unreached", "check-code-unanswered")
+        assert codes_written(world) == 1
+        assert len(world.radio.links) == 1
         assert world.cloud.asked == []
         assert world.actuations() == []
 
     rehearse(story, code_known=False, quirks=Quirks(answer_delay=100.0))
+
+
+def test_a_check_code_that_never_left_whole_is_tried_again() -> None:
+    async def story(world: World) -> None:
+        assert told(await world.operate()) == ("confirmed", "ok")
+        assert len(world.radio.links) == 2
+
+    # The check code's first fragment is where the instruction's is when there is none.
+    rehearse(story, code_known=False, faults=Faults(writes={FIRST: WriteFault.DROP_BEFORE}))
+
+
+def test_the_attempt_is_on_disk_before_the_check_code_leaves_and_until_it_is_answered() -> None:
+    async def story(world: World) -> None:
+        seen: list[CodeAttempt | None] = []
+        at_write(world, FIRST, lambda: seen.append(world.memory.attempts.get(DOOR)))
+        assert told(await world.operate()) == ("confirmed", "ok")
+        assert seen == [CodeAttempt(old=None, new=Secret(CODE))]
+        assert world.memory.attempts == {}
+
+    rehearse(story, code_known=False)
+
+
+def test_the_old_code_stays_known_while_the_new_one_is_not_answered() -> None:
+    async def story(world: World) -> None:
+        assert told(await world.operate("key-1")) == ("confirmed", "ok")
+        await anyio.sleep(2 * 3600)  # so that the configuration is asked for again
+        world.cloud.code, world.cloud.distribute = Secret("11112222"), True
+        world.lock._machine.quirks = Quirks(answer_delay=100.0)
+        for key in ("key-2", "key-3"):
+            assert told(await world.operate(key))[0] == "unreached"
+            attempt = CodeAttempt(old=Secret(CODE), new=Secret("11112222"))
+            assert world.memory.attempts == {DOOR: attempt}
+            await anyio.sleep(10)
+
+    rehearse(story)
+
+
+def test_with_two_codes_that_may_hold_nothing_is_sealed_by_us() -> None:
+    async def story(world: World) -> None:
+        assert told(await world.operate("key-1")) == ("confirmed", "ok")
+        await anyio.sleep(10)
+        attempt = CodeAttempt(old=Secret("11112222"), new=Secret(CODE))
+        world.memory.attempts[DOOR] = attempt
+        world.cloud.down = True
+        assert told(await world.operate("key-2"))[0] == "unreached"
+        assert len(world.actuations()) == 1
+        await anyio.sleep(10)
+        world.cloud.down = False
+        assert told(await world.operate("key-3")) == ("confirmed", "ok")
+        assert world.memory.attempts == {}  # it opened with the issued one: that settles it
+        await anyio.sleep(10)
+        world.cloud.down = True
+        assert told(await world.operate("key-4")) == ("confirmed", "ok")
+
+    rehearse(story, offline=Offline.CACHED)
 
 
 # -- the cloud
@@ -369,8 +434,14 @@ def test_a_fault_of_our_own_ends_the_operation_truthfully(
 
     async def story(world: World) -> None:
         seen: list[Exception] = []
+
+        class Ears(Listener):
+            def failed(self, operation_id: str, error: Exception) -> None:
+                assert operation_id == "op-1"
+                seen.append(error)
+
         at_write(world, position, fault)
-        world.doors._failed = lambda _, error: seen.append(error)
+        world.doors._listener = Ears()
         found = ending(await world.operate())
         assert (found.outcome, found.code, found.moved) == (expected, "internal-error", moved)
         await world.doors.settled()

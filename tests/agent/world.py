@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from bleagent.model import (
     Principal,
 )
 from bleagent.policy import Policy
+from bleagent.session import LinkPorts
 from bleagent.simulator import virtual_time
 from bleagent.simulator.fakes import DirectCloud, LoopClock, MemoryLedger, MemoryLocks
 from bleagent.simulator.faults import NO_FAULTS, Faults
@@ -27,6 +28,7 @@ from bleagent.simulator.profiles import profile
 from bleagent.simulator.quirks import Quirks
 from bleagent.simulator.radio import VirtualRadio
 from bleagent.simulator.virtual_lock import VirtualLock
+from bleagent.supervisor import Supervisor
 from bleagent.unlock import Ports
 from protocol import LockKeys, Secret
 
@@ -52,8 +54,21 @@ class World:
     ledger: MemoryLedger
     memory: MemoryLocks
     clock: LoopClock
+    tasks: TaskGroup
     doors: Doors
     ids: count[int]
+
+    def build(self, doors: dict[str, Door] | None = None, **ports: Any) -> None:
+        """The doors anew, the same ones by default, with other ports where they are given."""
+        doors = dict(self.doors._doors) if doors is None else doors
+        before = self.doors._ports
+        links = self.doors._supervisor._owners[DOOR]._ports
+        both = {name: ports[name] for name in ports if name in ("memory", "clock")}
+        linked = {name: ports.pop(name) for name in ("radio", "new_iv") if name in ports}
+        links = replace(links, **linked, **both)
+        supervisor = supervise(doors, links, self.tasks)
+        listener = self.doors._listener
+        self.doors = Doors(doors, replace(before, **ports), supervisor, self.tasks, listener)
 
     def request(
         self,
@@ -87,6 +102,11 @@ class World:
         ]
 
 
+def supervise(doors: dict[str, Door], links: LinkPorts, tasks: TaskGroup) -> Supervisor:
+    """Owners for these doors."""
+    return Supervisor({name: (one.facts, one.policy) for name, one in doors.items()}, links, tasks)
+
+
 def make(
     tasks: TaskGroup,
     name: str = "v3.0",
@@ -109,15 +129,19 @@ def make(
         lock.preset_check_code(5, CODE)
     radio = VirtualRadio(lock, clock, att_payload=firmware.att_payload, faults=faults)
     cloud = DirectCloud(KEYS, firmware.dialect, clock, distribute=not code_known)
-    ledger, memory = MemoryLedger(), MemoryLocks()
-    ports = Ports(
-        cloud=cloud, radio=radio, ledger=ledger, memory=memory, clock=clock,
-        new_iv=lambda: next(draws).to_bytes(16, "big"),
-    )  # fmt: skip
+    memory = MemoryLocks()
+    ledger = MemoryLedger(marks=memory.marks)
     facts = LockFacts(name=DOOR, device_id="virtual-door", keys=KEYS)
+    # Each operation on a connection of its own, unless the story is about staying.
+    policy = {"linger": 0.0} | policy
     rules = Policy(major=firmware.protocol[0], security_v2=firmware.security_v2, **policy)
-    doors = Doors({DOOR: Door(facts, rules)}, ports, tasks)
-    return World(lock, radio, cloud, ledger, memory, clock, doors, count(1))
+    doors = {DOOR: Door(facts, rules)}
+    links = LinkPorts(
+        radio=radio, memory=memory, clock=clock, new_iv=lambda: next(draws).to_bytes(16, "big")
+    )
+    ports = Ports(cloud=cloud, ledger=ledger, memory=memory, clock=clock)
+    operated = Doors(doors, ports, supervise(doors, links, tasks), tasks)
+    return World(lock, radio, cloud, ledger, memory, clock, tasks, operated, count(1))
 
 
 def rehearse(story: Callable[[World], Awaitable[T]], name: str = "v3.0", **options: Any) -> T:

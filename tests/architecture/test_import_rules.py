@@ -89,8 +89,10 @@ RULES: dict[str, Rule] = {
     "bleagent.check_code": JOB,
     "bleagent.endings": JOB,
     "bleagent.radio": JOB,
+    "bleagent.radio_settings": JOB,
     "bleagent.airtime": JOB,
     "bleagent.antenna": JOB,
+    "bleagent.bounds": JOB,
     "bleagent.choice": JOB,
     "bleagent.gate": JOB,
     "bleagent.recovery": JOB,
@@ -129,6 +131,11 @@ RULES: dict[str, Rule] = {
     "bleagent.doctor": JOB,
     "bleagent.doctor_machine": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING,
+        may=frozenset({"bleagent.adapters.bluez"}),
+    ),
+    # A command that listens by itself, and draws what it hears.
+    "bleagent.scan": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"},
         may=frozenset({"bleagent.adapters.bluez"}),
     ),
     "bleagent.cli": Rule(never=EDGES | {"bleagent.adapters"}),

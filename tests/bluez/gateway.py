@@ -10,11 +10,14 @@ from itertools import count
 import anyio
 from anyio.abc import TaskGroup
 
-from bleagent.doors import Door, Doors
+from bleagent.doors import Door, Doors, Listener
 from bleagent.model import Action, LockFacts, OperationRecord, OperationRequest, Principal
 from bleagent.policy import Policy
-from bleagent.radio import BluetoothRadio, RadioSettings
+from bleagent.radio import BluetoothRadio
+from bleagent.radio_settings import RadioSettings
+from bleagent.session import LinkPorts
 from bleagent.simulator.fakes import DirectCloud, LoopClock, MemoryLedger, MemoryLocks
+from bleagent.supervisor import Supervisor
 from bleagent.unlock import Ports
 
 from .layers import Layer, LockHere
@@ -23,43 +26,48 @@ DEADLINE = 20.0
 """Seconds for an operation; machines may be slow."""
 
 
+class Faults(Listener):
+    """What nobody expected: none of it may happen in any story."""
+
+    def __init__(self) -> None:
+        self.seen: list[Exception] = []
+
+    def failed(self, operation_id: str, error: Exception) -> None:
+        del operation_id
+        self.seen.append(error)
+
+
 class Gateway:
     """One agent with one door for each lock."""
 
     def __init__(self, layer: Layer, locks: list[LockHere], tasks: TaskGroup) -> None:
         self.layer = layer
-        self._locks = locks
+        self.faults = Faults()
         self._tasks = tasks
         self._clock = LoopClock()
         self._ids = count(1)
-        facts = [self._facts(lock) for lock in locks]
+        self._doors = {lock.address: _door(lock) for lock in locks}
+        facts = [door.facts for door in self._doors.values()]
         settings = RadioSettings(adapters=(layer.adapter,))
         self.radio = BluetoothRadio(layer.bluetooth, self._clock, facts, settings)
-        self._facts_of = {one.name: one for one in facts}
-        self._doors = {lock.address: self._new_doors(lock) for lock in locks}
-
-    @staticmethod
-    def _facts(lock: LockHere) -> LockFacts:
-        return LockFacts(
-            name=lock.address,
-            device_id=f"device {lock.address}",
-            keys=lock.lock.keys,
-            address=lock.address,
+        self._memory = MemoryLocks()
+        links = LinkPorts(
+            radio=self.radio, memory=self._memory, clock=self._clock,
+            new_iv=lambda: secrets.token_bytes(16),
+        )  # fmt: skip
+        self._supervisor = Supervisor(
+            {name: (door.facts, door.policy) for name, door in self._doors.items()},
+            links,
+            tasks,
+            lambda _, error: self.faults.seen.append(error),
         )
 
     def _new_doors(self, lock: LockHere) -> Doors:
-        firmware = lock.lock.firmware
-        ports = Ports(
-            cloud=DirectCloud(lock.lock.keys, firmware.dialect, self._clock, takes=0.0),
-            radio=self.radio,
-            ledger=MemoryLedger(),
-            memory=MemoryLocks(),
-            clock=self._clock,
-            new_iv=lambda: secrets.token_bytes(16),
-        )
-        policy = Policy(major=firmware.protocol[0], security_v2=firmware.security_v2)
-        door = Door(self._facts_of[lock.address], policy)
-        return Doors({lock.address: door}, ports, self._tasks)
+        """With no memory of an operation before: each story asks as if for the first time."""
+        cloud = DirectCloud(lock.lock.keys, lock.lock.firmware.dialect, self._clock, takes=0.0)
+        ports = Ports(cloud=cloud, ledger=MemoryLedger(), memory=self._memory, clock=self._clock)
+        door = {lock.address: self._doors[lock.address]}
+        return Doors(door, ports, self._supervisor, self._tasks, self.faults)
 
     async def operate(
         self,
@@ -79,7 +87,20 @@ class Gateway:
             )
         )  # fmt: skip
         await doors.settled()
+        owner = self._supervisor.owner(lock.address)
+        while owner._runs:
+            await anyio.sleep(0.01)
         return record
+
+
+def _door(lock: LockHere) -> Door:
+    firmware = lock.lock.firmware
+    facts = LockFacts(
+        name=lock.address, device_id=f"device {lock.address}", keys=lock.lock.keys,
+        address=lock.address,
+    )  # fmt: skip
+    policy = Policy(major=firmware.protocol[0], security_v2=firmware.security_v2, linger=0.0)
+    return Door(facts, policy)
 
 
 @asynccontextmanager
@@ -90,3 +111,4 @@ async def gateway(layer: Layer, *locks: LockHere) -> AsyncIterator[Gateway]:
         tasks.start_soon(found.radio.run)
         yield found
         tasks.cancel_scope.cancel()
+    assert not found.faults.seen, found.faults.seen

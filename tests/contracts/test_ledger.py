@@ -116,6 +116,18 @@ class LedgerContract:
         assert (finished.finished_at, finished.ending) == (NOON + 2, CONFIRMED)
         assert await ledger.operation("op-1") == finished
 
+    async def test_what_is_heard_later_is_kept_and_changes_no_outcome(self, ledger: Ledger) -> None:
+        await ledger.begin(asked(), unix=NOON)
+        assert await ledger.add_evidence("op-1", {"dp": 47, "value": True}) is None  # too early
+        await ledger.sending("op-1", sn=77)
+        await ledger.finish("op-1", CONFIRMED, unix=NOON + 2)
+        for value in (True, False):
+            await ledger.add_evidence("op-1", {"dp": 47, "value": value})
+        kept = the_intent(await ledger.operation("op-1"))
+        heard = ({"dp": 47, "value": True}, {"dp": 47, "value": False})
+        assert kept.ending == replace(CONFIRMED, evidence=(*CONFIRMED.evidence, *heard))
+        assert await ledger.add_evidence("op-2", {"dp": 47, "value": True}) is None
+
     async def test_a_known_key_answers_the_stored_truth_and_begins_nothing(
         self, ledger: Ledger
     ) -> None:

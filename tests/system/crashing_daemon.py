@@ -22,8 +22,8 @@ BEFORE_COMMIT = (
     "before begin",
     "after begin",
     "after keep_issued_config",
-    "before raise_sealed_mark",
-    "after raise_sealed_mark",
+    "before keep_proven",
+    "after keep_proven",
     "before sending",
 )
 """Nothing was committed to the disk: asking again is safe."""
@@ -95,7 +95,7 @@ if __name__ == "__main__":
     executioner = Executioner(sys.argv.pop(1))
     for owner, names in (
         (SqliteLedger, ("begin", "sending", "finish")),
-        (SqliteLockMemory, ("keep_issued_config", "raise_sealed_mark", "keep_report")),
+        (SqliteLockMemory, ("keep_issued_config", "keep_proven", "keep_report")),
     ):
         for name in names:
             executioner.around(owner, name)

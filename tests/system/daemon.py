@@ -43,8 +43,16 @@ class Site:
     With more than one of ``locks`` the others are configured only: no radio reaches them.
     """
 
-    def __init__(self, folder: Path, *, offline: str = "never", locks: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        offline: str = "never",
+        locks: int = 1,
+        connection: str = "on_demand",
+    ) -> None:
         self.folder = folder
+        self.connection = connection
         self.offline = offline
         self.locks = locks
         clock = SystemClock()
@@ -124,6 +132,7 @@ class Site:
             f'[[locks]]\nname = "{name}"\ndevice_id = "{device}"\nuuid = "{uuid}"\n'
             f'local_key = {{ file = "{self.folder}/local" }}\n'
             f'auth_key = {{ file = "{self.folder}/auth" }}\nprotocol = "3.0"\n'
+            f'connection = "{self.connection}"\n'
             f'strategies = {{ offline = "{self.offline}" }}\n'
         )
 

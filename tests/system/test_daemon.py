@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -185,3 +186,88 @@ async def test_told_to_stop_right_after_an_opening_it_stays_for_the_record(tmp_p
         assert await process.wait() == 0
     with sqlite3.connect(f"file:{tmp_path}/state/records.db?mode=ro", uri=True) as database:
         assert database.execute("SELECT lock FROM reports").fetchall() == [("front",)]
+
+
+async def test_a_request_that_came_while_the_daemon_stood_still_opens_nothing(
+    tmp_path: Path,
+) -> None:
+    """A gateway that wakes up must not open an empty house (A3)."""
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, process), anyio.create_task_group() as tasks:
+        answers: list[httpx.Response] = []
+
+        async def ask() -> None:
+            answers.append(await unlock(client, "old"))
+
+        process.send_signal(signal.SIGSTOP)
+        tasks.start_soon(ask)
+        await anyio.sleep(1.5)
+        process.send_signal(signal.SIGCONT)
+        with anyio.fail_after(10):
+            while not answers:
+                await anyio.sleep(0.02)
+        assert (answers[0].status_code, answers[0].json()["code"]) == (503, "too-late")
+        assert site.opened == 0
+        await anyio.sleep(1.5)
+        assert (await unlock(client, "old")).json()["outcome"] == "confirmed"  # it left no trace
+
+
+async def test_a_replaced_token_stops_what_is_on_its_way_and_lets_nobody_in(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, process), anyio.create_task_group() as tasks:
+        site.cloud.faults.always("doorLock.bleOpenInstruction", Fault(FaultKind.SLOW, seconds=1.0))
+        answers: list[httpx.Response] = []
+
+        async def ask() -> None:
+            answers.append(await unlock(client, "one"))
+
+        tasks.start_soon(ask)
+        with anyio.fail_after(20):
+            while not site.cloud.calls["doorLock.bleOpenInstruction"]:
+                await anyio.sleep(0.02)
+        (tmp_path / "token").write_text("another-token\n")
+        process.send_signal(signal.SIGHUP)
+        with anyio.fail_after(20):
+            while not answers:
+                await anyio.sleep(0.02)
+        assert answers[0].json()["code"] == "token-revoked"
+        assert answers[0].json()["outcome"] == "unreached"
+        assert site.opened == 0
+        assert (await unlock(client, "two")).status_code == 401
+        client.headers["Authorization"] = "Bearer another-token"
+        assert (await unlock(client, "three")).json()["outcome"] == "confirmed"
+
+
+async def test_a_token_that_cannot_be_read_again_leaves_the_old_one_good(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, process):
+        (tmp_path / "token").chmod(0o644)
+        process.send_signal(signal.SIGHUP)
+        with anyio.fail_after(20):
+            while b"token.not_read" not in site.log.read_bytes():
+                await anyio.sleep(0.02)
+        assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
+
+
+async def test_a_hint_connects_a_warm_lock_before_anybody_asks(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up(), site.daemon() as (client, _):
+        cold = await client.post("/v1/locks/front/hint")
+        assert (cold.status_code, cold.json()["code"]) == (409, "connection-on-demand")
+        assert (await client.post("/v1/locks/back/hint")).status_code == 404
+        del client.headers["Authorization"]
+        assert (await client.post("/v1/locks/front/hint")).status_code == 401
+    site = Site(tmp_path, connection="warm")
+    async with site.up(), site.daemon() as (client, _):
+        assert (await client.get("/v1/locks")).json()["locks"][0]["connected"] is False
+        hint = await client.post("/v1/locks/front/hint")
+        assert (hint.status_code, hint.json()) == (202, {"lock": "front", "seconds": 120.0})
+        with anyio.fail_after(20):
+            while not (await client.get("/v1/locks")).json()["locks"][0]["connected"]:
+                await anyio.sleep(0.02)
+        body = (await unlock(client, "one")).json()
+        assert body["outcome"] == "confirmed"
+        assert "connect" not in body["steps"]
+        assert site.opened == 1

@@ -28,6 +28,7 @@ def test_every_claim_of_the_demo_is_true() -> None:
     assert [claim["name"] for claim in last["claims"]] == [
         "opened once",
         "a repeated key opened nothing",
+        "a second opening needed no connecting",
         "next_sn adopted",
         "a replayed number was thrown out by the lock",
         "opened without the cloud, from what it had issued",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bleagent.errors import KeyReused, StoreError, StoreFull
 from bleagent.model import Action, Ending, OperationRecord, OperationRequest, Outcome, Phase
 
 from .database import Database
+from .memory import raise_mark
 
 KEY_AGE = 24 * 3600.0  # s of trusted time for which an idempotency key is kept at least (F1)
 KEYS_KEPT = 10_000  # of each principal, the newest, however old
@@ -69,8 +71,12 @@ class SqliteLedger:
                 self._ours.discard(request.operation_id)
         return known
 
-    async def sending(self, operation_id: str, *, sn: int) -> None:
-        """``intent -> sending``, once. Raises StoreError if it was anything else."""
+    async def sending(self, operation_id: str, *, sn: int, sealed: bool = False) -> None:
+        """``intent -> sending``, once; ``sealed`` raises the lock's mark in the same commit.
+
+        Raises:
+            StoreError: it was anything else, or the number cannot be a mark.
+        """
 
         def work(connection: sqlite3.Connection) -> None:
             changed = connection.execute(
@@ -79,6 +85,9 @@ class SqliteLedger:
             ).rowcount
             if changed != 1:
                 raise _wrong_phase(connection, operation_id, "sending")
+            if sealed:
+                lock = _require(_by_id(connection, operation_id)).lock
+                raise_mark(connection, lock, sn)
 
         await self._database.write(work)
 
@@ -99,6 +108,24 @@ class SqliteLedger:
         record = await self._database.write(work)
         self._ours.discard(operation_id)
         return record
+
+    async def add_evidence(
+        self, operation_id: str, evidence: Mapping[str, Any]
+    ) -> OperationRecord | None:
+        """Add to a finished operation's evidence; ``None`` where it is not known (any more)."""
+
+        def work(connection: sqlite3.Connection) -> OperationRecord | None:
+            found = _by_id(connection, operation_id)
+            if found is None or found.ending is None:
+                return None
+            ending = replace(found.ending, evidence=(*found.ending.evidence, dict(evidence)))
+            connection.execute(
+                "UPDATE operations SET ending = ? WHERE id = ?",
+                (ending_to_json(ending), operation_id),
+            )
+            return replace(found, ending=ending)
+
+        return await self._database.write(work)
 
     async def known(self, principal: str, key: str) -> OperationRecord | None:
         """The operation of an idempotency key, if the key was used and is still kept."""

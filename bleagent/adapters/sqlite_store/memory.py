@@ -7,12 +7,19 @@ import sqlite3
 from dataclasses import dataclass
 
 from bleagent.errors import SecretError, StoreError
-from bleagent.model import IssuedConfig, LockFacts
+from bleagent.model import CodeAttempt, IssuedConfig, LockFacts, Proven
 from bleagent.vault import Vault
 from protocol import Secret
 
 from .database import Database
-from .values import config_from_bytes, config_to_bytes, facts_from_bytes, facts_to_bytes
+from .values import (
+    attempt_from_bytes,
+    attempt_to_bytes,
+    config_from_bytes,
+    config_to_bytes,
+    facts_from_bytes,
+    facts_to_bytes,
+)
 
 MARK_LIMIT = 2**31  # B2
 LAST_TIMESTAMP = 2**32 - 1  # it travels in four bytes
@@ -25,6 +32,17 @@ _KEEP_TIMESTAMP = """
     INSERT INTO timestamps (lock, used) VALUES (?, ?)
     ON CONFLICT (lock) DO UPDATE SET used = excluded.used
 """
+
+
+def raise_mark(connection: sqlite3.Connection, lock: str, sn: int) -> None:
+    """Raise a lock's mark within a transaction; a lower number changes nothing.
+
+    Raises:
+        StoreError: not within 0 .. 2**31; see ``reset_sealed_mark``.
+    """
+    if not 0 <= sn <= MARK_LIMIT:
+        raise StoreError(f"{sn} cannot be a mark of {lock}; marks end at {MARK_LIMIT}")
+    connection.execute(_RAISE_MARK, (lock, sn))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +74,8 @@ class SqliteLockMemory:
         return await self._operations.read(work)
 
     async def raise_sealed_mark(self, lock: str, sn: int) -> None:
-        """Remember that ``sn`` was used; a lower one than the mark changes nothing.
-
-        Raises:
-            StoreError: not within 0 .. 2**31; see ``reset_sealed_mark``.
-        """
-        if not 0 <= sn <= MARK_LIMIT:
-            raise StoreError(f"{sn} cannot be a mark of {lock}; marks end at {MARK_LIMIT}")
-        await self._operations.execute(_RAISE_MARK, lock, sn)
+        """As ``raise_mark``, outside of an operation. Raises StoreError."""
+        await self._operations.write(lambda connection: raise_mark(connection, lock, sn))
 
     async def reset_sealed_mark(self, lock: str) -> None:
         """Start again from 0: only after the lock was paired anew.
@@ -99,6 +111,49 @@ class SqliteLockMemory:
     async def keep_issued_config(self, lock: str, config: IssuedConfig) -> None:
         """Replace the last one."""
         await self._keep_sealed("issued_configs", lock, config_to_bytes(config))
+
+    async def proven(self, lock: str) -> Proven | None:
+        """What the lock was when it first took our key (safety H1)."""
+        query = "SELECT major, security_v2, virtual_id FROM proven_locks WHERE lock = ?"
+        row = await self._operations.read(
+            lambda connection: connection.execute(query, (lock,)).fetchone()
+        )
+        if row is None:
+            return None
+        return Proven(major=row[0], security_v2=bool(row[1]), virtual_id=row[2])
+
+    async def keep_proven(self, lock: str, proven: Proven) -> None:
+        """Pin it; a lock that is pinned already is left as it is."""
+        await self._operations.execute(
+            "INSERT INTO proven_locks (lock, major, security_v2, virtual_id) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (lock) DO NOTHING",
+            lock,
+            proven.major,
+            int(proven.security_v2),
+            proven.virtual_id,
+        )
+
+    async def forget_proven(self, lock: str) -> bool:
+        """Let the next lock that takes our key be pinned; whether one was."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            deleted = connection.execute("DELETE FROM proven_locks WHERE lock = ?", (lock,))
+            return deleted.rowcount > 0
+
+        return await self._operations.write(work)
+
+    async def begin_code(self, lock: str, attempt: CodeAttempt) -> None:
+        """A check code is about to be written (safety C6)."""
+        await self._keep_sealed("code_attempts", lock, attempt_to_bytes(attempt))
+
+    async def code_attempt(self, lock: str) -> CodeAttempt | None:
+        """The attempt that the lock has not answered yet. Raises StoreError."""
+        plain = await self._unsealed("code_attempts", lock)
+        return None if plain is None else attempt_from_bytes(plain)
+
+    async def settle_code(self, lock: str) -> None:
+        """The lock's own matched reply came."""
+        await self._operations.execute("DELETE FROM code_attempts WHERE lock = ?", lock)
 
     async def facts(self, lock: str) -> LockFacts | None:
         """What the cloud said last about this lock. Raises StoreError as ``issued_config``."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from bleagent.errors import StoreError
-from bleagent.model import IssuedConfig, IssuedInstruction, LockFacts
+from bleagent.model import CodeAttempt, IssuedConfig, IssuedInstruction, LockFacts
 from protocol import LocalProtocolError, LockKeys, Secret
 
 T = TypeVar("T")
@@ -101,6 +101,20 @@ def _instruction_from_json(fields: dict[str, Any] | None) -> IssuedInstruction |
         wake_up_ins=_secret(fields["wake_up_ins"]),
         peripheral=fields["peripheral"],
     )
+
+
+def attempt_to_bytes(attempt: CodeAttempt) -> Secret:
+    """A check code on its way, as it is sealed."""
+    return _to_bytes({"old": _hex(attempt.old), "new": _hex(attempt.new)})
+
+
+def attempt_from_bytes(plain: Secret) -> CodeAttempt:
+    """The reverse. Raises StoreError."""
+
+    def read(fields: dict[str, Any]) -> CodeAttempt:
+        return CodeAttempt(old=_secret(fields["old"]), new=Secret(bytes.fromhex(fields["new"])))
+
+    return _from_bytes(plain, read)
 
 
 def _hex(secret: Secret | None) -> str | None:

@@ -1,0 +1,40 @@
+"""What systemd is told, by its notification socket (sd_notify(3))."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+
+class SystemdManager:
+    """Implements ``ports.ServiceManager``.
+
+    Without ``NOTIFY_SOCKET`` in the environment, as outside of a unit of ``Type=notify``, it
+    does nothing. One datagram per call; telling never fails, whatever becomes of it: a daemon
+    must not stumble over a service manager that does not listen.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        place = (os.environ if environ is None else environ).get("NOTIFY_SOCKET", "")
+        # A leading @ stands for the zero byte of the abstract name space; systemd also knows
+        # vsock addresses, which are for virtual machines and not for us.
+        self._address = f"\0{place[1:]}" if place.startswith("@") else place
+        if not place.startswith(("/", "@")):
+            self._address = ""
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody wants to be told."""
+        return bool(self._address)
+
+    def notify(self, state: str) -> None:
+        """Tell it ``NAME=value`` lines, such as ``READY=1`` or ``STATUS=...``; never raises."""
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as telling:
+                # A full queue must not hold the daemon up.
+                telling.sendto(state.encode(), socket.MSG_DONTWAIT, self._address)
+        except OSError:
+            return

@@ -1,0 +1,119 @@
+"""One paired connection to a lock, shared by everything that is done on it.
+
+It is opened by the lock's one owner (``supervisor``) and used by one job at a time; the duties of
+a visit go on in the background as long as it lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from protocol import Central, Dialect, LocalProtocolError
+from protocol.gatt import usable_att_payload
+
+from .errors import AgentError, LockChanged
+from .lock_client import LockClient, open_client
+from .model import LockFacts, Proven, Step
+from .policy import Policy, SnStart
+from .ports import Clock, LockMemory, LockRadio
+from .visit import Visit
+
+MAX_SN_MARK = 2**31
+"""A mark above this starts over at 1; reached after two thousand million sealed frames."""
+
+Mark = Callable[[Step], None]
+GiveUp = Callable[[AgentError], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkPorts:
+    """What a connection needs of the outside. ``new_iv`` gives 16 fresh random bytes a call."""
+
+    radio: LockRadio
+    memory: LockMemory
+    clock: Clock
+    new_iv: Callable[[], bytes]
+
+
+@dataclass(slots=True)
+class LockSession:
+    """Connected, paired, and proven to be the lock that it was before."""
+
+    client: LockClient
+    visit: Visit
+    spent: bool = False
+    """Its user found it silent: nobody else is to rely on it."""
+
+
+@asynccontextmanager
+async def open_session(
+    facts: LockFacts, policy: Policy, ports: LinkPorts, mark: Mark, give_up: GiveUp
+) -> AsyncIterator[LockSession]:
+    """Connect and pair; leaving the context disconnects.
+
+    ``mark`` is told each step as it ends, ``give_up`` why a connection is of no use before it is
+    ended: a stack may take seconds for that, and nobody's answer should wait for it.
+
+    Raises:
+        LinkError: not connected, no answer in its bound, or not taken for the lock's owner.
+        LockChanged: another protocol, security or identity than this lock was proven to have.
+        StoreError: what is remembered about the lock cannot be read.
+    """
+    sn_start = await _sn_start(facts, policy, ports.memory)
+    failure: AgentError | None = None
+    async with ports.radio.connect(facts) as link:
+        mark(Step.CONNECT)
+        central = Central(
+            facts.keys,
+            new_iv=ports.new_iv,
+            dialect=Dialect(policy.major, policy.security_v2),
+            att_payload=usable_att_payload(link.att_payload, policy.major),
+            sn_start=sn_start,
+        )
+        async with open_client(central, link, ports.clock) as client:
+            visit = Visit(
+                client, lock=facts.name, memory=ports.memory, clock=ports.clock, dps=policy.dps
+            )
+            async with anyio.create_task_group() as duties:
+                try:
+                    await client.handshake(lambda: mark(Step.DEVICE_INFO))
+                    await _require_same_lock(facts, client, ports.memory)
+                except AgentError as error:
+                    failure = error  # raised below: a task group would wrap it
+                    give_up(error)
+                else:
+                    mark(Step.PAIR)
+                    for duty in (visit.answer_times, visit.keep_reports, visit.tell_followers):
+                        duties.start_soon(duty)
+                    yield LockSession(client, visit)
+                duties.cancel_scope.cancel()
+        if failure is not None:
+            raise failure  # seen by the radio, too: the next candidate's turn
+
+
+async def _sn_start(facts: LockFacts, policy: Policy, memory: LockMemory) -> int:
+    if policy.sn_start is SnStart.ONE:
+        return 1
+    mark = await memory.sealed_mark(facts.name)
+    return 1 if mark >= MAX_SN_MARK else mark + 1
+
+
+async def _require_same_lock(facts: LockFacts, client: LockClient, memory: LockMemory) -> None:
+    """The first proven generation, security and identity are pinned (safety H1)."""
+    info = client.central.info
+    if info is None:
+        raise LocalProtocolError("a paired lock has told its device information")
+    now = Proven(
+        major=info.protocol[0],
+        security_v2=client.central.dialect.security_v2,
+        virtual_id=info.virtual_id,
+    )
+    before = await memory.proven(facts.name)
+    if before is None:
+        await memory.keep_proven(facts.name, now)
+    elif before != now:
+        raise LockChanged(f"{facts.name} was {before.words} and is {now.words} now")

@@ -1,0 +1,309 @@
+"""One owner per lock: nobody else connects to it, and one job at a time uses the connection.
+
+An owner's task lives only while there is something to do. It connects when somebody wants the
+lock, lends the connection to one user after the other (an opening before everything else), stays
+for as long as the lock's policy says, and leaves. A gateway with two hundred idle locks has two
+hundred idle objects and no task.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import anyio
+from anyio.abc import TaskGroup
+
+from protocol import LocalProtocolError
+
+from .errors import AgentError, LinkLost
+from .model import LockFacts, Step
+from .policy import Connection, Policy
+from .session import LinkPorts, LockSession, Mark, open_session
+
+LONGEST_SILENCE = 110.0
+"""Seconds without a datapoint written after which we leave and come back, if we want to stay:
+the lock itself hangs up after 120, and nothing may be written just to be heard."""
+FIRST_PAUSE = 1.0
+"""Seconds before a connection that nobody waits for is tried again, doubled each time."""
+LONGEST_PAUSE = 60.0
+CALL_STAY = 15.0
+"""Seconds for a visit to a lock that calls: to reach it, and to listen."""
+CALL_AGAIN = 60.0
+"""Seconds between two such visits; a lock goes on calling until it has told everything."""
+STABLE = 10.0
+"""Seconds after which a connection that ended had been a good one."""
+
+
+Fault = Callable[[str, Exception], None]
+
+
+class Urgency(IntEnum):
+    """Who goes first."""
+
+    OPERATE = 0  # somebody stands before the door
+    VISIT = 1  # the lock has something to tell, or housekeeping
+
+
+@dataclass(eq=False, slots=True)
+class _Use:
+    """Somebody who wants the connection, has it, or had it."""
+
+    urgency: Urgency
+    mark: Mark
+    session: LockSession | None = None
+    failure: AgentError | None = None
+    granted: anyio.Event = field(default_factory=anyio.Event)
+    released: anyio.Event = field(default_factory=anyio.Event)
+    broken: bool = False
+    """It ended in the middle of something: the connection must not be used by anybody else."""
+
+
+class LockOwner:
+    """The only one who connects to one lock.
+
+    Args:
+        tasks: where the owner's task lives while there is something to do.
+        fault: is called with the lock's name and the exception that nobody expected.
+    """
+
+    def __init__(
+        self,
+        facts: LockFacts,
+        policy: Policy,
+        ports: LinkPorts,
+        tasks: TaskGroup,
+        fault: Fault = lambda *_: None,
+    ) -> None:
+        self._facts = facts
+        self._policy = policy
+        self._ports = ports
+        self._tasks = tasks
+        self._fault = fault
+        self._waiting: list[_Use] = []
+        self._changed = anyio.Event()
+        self._connecting: anyio.CancelScope | None = None
+        self._runs = False
+        self._stopped = False
+        self._keep_until = math.inf if policy.connection is Connection.HELD else 0.0
+        self._call_after = -math.inf
+        self.paired = False
+        """Whether there is a connection that a command could go out on at once."""
+
+    # -- for those who want the lock
+
+    @asynccontextmanager
+    async def use(
+        self, urgency: Urgency = Urgency.OPERATE, mark: Mark = lambda _: None
+    ) -> AsyncIterator[LockSession]:
+        """The lock's connection, for one user alone; made if there is none.
+
+        ``mark`` is told the steps of connecting as they end. A user who leaves with an exception,
+        a cancellation too, may have left something half said: the connection ends with it.
+
+        Raises:
+            LinkError: no connection; the next call tries again.
+            StoreError: what is remembered about the lock cannot be read.
+        """
+        if self._stopped:
+            raise LinkLost("the agent is stopping")
+        one = _Use(urgency, mark)
+        self._waiting.append(one)
+        self.wake()
+        try:
+            await one.granted.wait()
+            if one.session is None:
+                raise one.failure or LinkLost("the connection ended before it was used")
+            try:
+                yield one.session
+            except BaseException:
+                one.broken = True
+                raise
+        finally:
+            one.released.set()
+            if one in self._waiting:
+                self._waiting.remove(one)
+            self._abandon_if_unwanted()
+
+    def keep_warm(self) -> None:
+        """A hint that the lock will be wanted soon: connect now and stay for ``warm_for``."""
+        until = self._ports.clock.now() + self._policy.warm_for
+        self._keep_until = max(self._keep_until, until)
+        self.wake()
+
+    def called(self) -> bool:
+        """The lock says that it has something to tell: visit it, if nobody has of late.
+
+        Returns whether a visit begins. Its battery is the user's: a lock that goes on calling,
+        or somebody who calls in its name, is not visited more often than once a minute.
+        """
+        now = self._ports.clock.now()
+        if self._stopped or self._runs or now < self._call_after:
+            return False
+        self._call_after = now + CALL_AGAIN
+        self._keep_until = max(self._keep_until, now + CALL_STAY)
+        self.wake()
+        return True
+
+    def wake(self) -> None:
+        """Look again at what is wanted."""
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+        if not self._runs and not self._stopped and self._is_wanted:
+            self._runs = True
+            self._tasks.start_soon(self._run)
+
+    def stop(self) -> None:
+        """Leave as soon as nobody uses the connection, and do not come back."""
+        self._stopped = True
+        self._keep_until = 0.0
+        self.wake()
+        self._abandon_if_unwanted()
+
+    # -- the task
+
+    @property
+    def _is_wanted(self) -> bool:
+        return bool(self._waiting) or self._ports.clock.now() < self._keep_until
+
+    def _abandon_if_unwanted(self) -> None:
+        """Nobody waits for the connection that is being made (any more)."""
+        if self._connecting is not None and not self._is_wanted:
+            self._connecting.cancel()
+
+    async def _run(self) -> None:
+        pause = FIRST_PAUSE
+        try:
+            while self._is_wanted:
+                lasted = await self._visit()
+                if lasted >= STABLE:
+                    pause = FIRST_PAUSE
+                elif not self._waiting and self._is_wanted:
+                    await self._pause(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+        except Exception as error:  # noqa: BLE001 - a fault of ours at one lock; the others go on
+            self._fault(self._facts.name, error)
+        finally:
+            self._runs = False
+            self._refuse(LinkLost("the agent is stopping"))
+
+    async def _visit(self) -> float:
+        """One connection, from connecting to leaving; for how many seconds it could be used."""
+        now = self._ports.clock.now
+        began: float | None = None
+        told = False
+
+        def give_up(failure: AgentError) -> None:
+            nonlocal told
+            told = True  # whoever asks from here on waits for the next connection
+            self._refuse(failure)
+
+        self._connecting = connecting = anyio.CancelScope()
+        with connecting:
+            try:
+                async with open_session(
+                    self._facts, self._policy, self._ports, self._mark, give_up
+                ) as session:
+                    self._connecting, began = None, now()
+                    await self._lend(session)
+            except (AgentError, LocalProtocolError) as error:
+                if began is None and not told:
+                    give_up(_named(error))
+        self._connecting = None
+        return 0.0 if began is None else now() - began
+
+    async def _lend(self, session: LockSession) -> None:
+        """Lend the connection to one user after the other, until it is time to leave."""
+        now = self._ports.clock.now
+        stay_until = now() + self._policy.linger
+        self.paired = True
+        try:
+            async with anyio.create_task_group() as watch:
+                watch.start_soon(self._wake_at_end, session)
+                while session.client.is_up:
+                    if self._waiting:
+                        if not await self._lend_once(session):
+                            break
+                        stay_until = now() + self._stay
+                        continue
+                    until = 0.0 if self._stopped else max(stay_until, self._keep_until)
+                    left = min(until, session.client.alive_at + LONGEST_SILENCE) - now()
+                    if left <= 0:
+                        break
+                    with anyio.move_on_after(left):
+                        await self._changed.wait()
+                watch.cancel_scope.cancel()
+        finally:
+            self.paired = False
+
+    @property
+    def _stay(self) -> float:
+        """Seconds to stay after a use."""
+        policy = self._policy
+        return policy.warm_for if policy.connection is Connection.WARM else policy.linger
+
+    async def _lend_once(self, session: LockSession) -> bool:
+        """To the most urgent one; whether the connection can still be used."""
+        one = min(self._waiting, key=lambda use: use.urgency)
+        self._waiting.remove(one)
+        one.session = session
+        one.granted.set()
+        await one.released.wait()
+        return not (one.broken or session.spent)
+
+    async def _wake_at_end(self, session: LockSession) -> None:
+        await session.client.gone()
+        self.wake()
+
+    async def _pause(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
+            while not self._waiting and not self._stopped:
+                await self._changed.wait()
+
+    def _mark(self, step: Step) -> None:
+        for one in self._waiting:
+            one.mark(step)
+
+    def _refuse(self, failure: AgentError) -> None:
+        """Everybody who waits for this connection waits in vain."""
+        refused, self._waiting = self._waiting, []
+        for one in refused:
+            one.failure = failure
+            one.granted.set()
+
+
+def _named(error: AgentError | LocalProtocolError) -> AgentError:
+    return error if isinstance(error, AgentError) else LinkLost(f"misuse of the link: {error}")
+
+
+class Supervisor:
+    """The owners of all locks of this gateway."""
+
+    def __init__(
+        self,
+        locks: Mapping[str, tuple[LockFacts, Policy]],
+        ports: LinkPorts,
+        tasks: TaskGroup,
+        fault: Fault = lambda *_: None,
+    ) -> None:
+        self._owners = {
+            name: LockOwner(facts, policy, ports, tasks, fault)
+            for name, (facts, policy) in locks.items()
+        }
+
+    def owner(self, lock: str) -> LockOwner:
+        """The owner of a configured lock."""
+        return self._owners[lock]
+
+    def start(self) -> None:
+        """Connect to the locks whose connection is to be held."""
+        for owner in self._owners.values():
+            owner.wake()
+
+    def stop(self) -> None:
+        """Leave every lock that nobody uses; those in use when they are released."""
+        for owner in self._owners.values():
+            owner.stop()
