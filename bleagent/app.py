@@ -14,6 +14,7 @@ import anyio
 import structlog
 import uvicorn
 
+from . import logs
 from .adapters.httpx_transport import HttpxTransport
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore, StateDirectory
@@ -25,10 +26,11 @@ from .config_secrets import (
     cloud_settings,
     load_http_token,
     load_secrets,
-    load_vault_key,
+    load_vault_keys,
 )
 from .doors import Door, Doors
-from .errors import AgentError, CloudError, RadioUnavailable
+from .errors import AgentError, CloudError, ListenError, RadioUnavailable, VaultKeyMissing
+from .held_memory import HeldMemory
 from .http.app import HttpParts, create_app
 from .http.auth import Tokens
 from .operation_log import OperationLog
@@ -37,7 +39,6 @@ from .session import LinkPorts
 from .stall import StallWatch
 from .supervisor import Supervisor
 from .unlock import Ports
-from .vault import Vault
 
 log = structlog.get_logger()
 
@@ -60,10 +61,14 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
     found = load_secrets(config, credentials)
     radio = _radio(config)
     with StateDirectory(config.state_dir) as directory:
-        vault = Vault({1: load_vault_key(config, credentials)}, new_nonce=_nonce)
-        with SqliteStore(directory, vault) as store:
+        keys = load_vault_keys(config, credentials, new_nonce=_nonce)
+        with SqliteStore(directory, keys) as store:
             for damage in store.damage:
                 log.error("store.damaged", detail=str(damage), advice=damage.advice)
+            if (wrong := store.without_records) is not None:
+                log.error(
+                    "store.without_records", code=wrong.code, detail=str(wrong), advice=wrong.advice
+                )
             await _serve(config, found, radio, store, on_ready)
 
 
@@ -86,9 +91,10 @@ async def _serve(
         told.recovered(record)
     async with HttpxTransport() as transport, anyio.create_task_group() as tasks:
         cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
+        memory = HeldMemory(store.memory)
         doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
         links = LinkPorts(
-            radio=radio, memory=store.memory, clock=clock, new_iv=lambda: secrets.token_bytes(16)
+            radio=radio, memory=memory, clock=clock, new_iv=lambda: secrets.token_bytes(16)
         )
         supervisor = Supervisor(
             {name: (door.facts, door.policy) for name, door in doors.items()},
@@ -96,7 +102,7 @@ async def _serve(
             tasks,
             told.lock_failed,
         )
-        ports = Ports(cloud=cloud, ledger=store.ledger, memory=store.memory, clock=clock)
+        ports = Ports(cloud=cloud, ledger=store.ledger, memory=memory, clock=clock)
         tokens, stall = Tokens(found.http_token), StallWatch(clock)
         operations = Doors(doors, ports, supervisor, tasks, told, allowed=tokens.require_good)
         parts = HttpParts(
@@ -106,17 +112,26 @@ async def _serve(
             tokens=tokens,
             new_id=lambda: secrets.token_hex(12),
             stalled=stall.stalled,
-            readiness=lambda: {"store": "damaged"} if store.damaged else {},
+            readiness=lambda: _wrong_with(store),
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store)
         tasks.start_soon(stall.run)
         tasks.start_soon(_reload_on_hangup, config, tokens)
         supervisor.start()
+        if store.without_records is None:
+            tasks.start_soon(_seal_anew, store)
         await _listen(config, parts, on_ready)
         supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
         tasks.cancel_scope.cancel()
+
+
+def _wrong_with(store: SqliteStore) -> dict[str, str]:
+    wrong = {"store": "damaged"} if store.damaged else {}
+    if store.without_records is not None:
+        wrong["records"] = store.without_records.code
+    return wrong
 
 
 class _Server(uvicorn.Server):
@@ -132,8 +147,14 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Listen, and tell the port."""
-        await super().startup(sockets)
+        """Listen, and tell the port. Raises ListenError."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # it has logged why
+            where = f"{self.config.host}:{self.config.port}"
+            raise ListenError(
+                f"{where} cannot be listened on; the log line before says why"
+            ) from None
         if self.started and self.servers:
             port = self.servers[0].sockets[0].getsockname()[1]
             log.info("agent.ready", port=port)
@@ -146,6 +167,8 @@ async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], No
         host=config.http.host,
         port=config.http.port,
         http="h11",
+        ws="none",
+        interface="asgi3",
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -190,7 +213,21 @@ async def _keep_time(
         except AgentError as error:
             event = "cloud.unreachable" if isinstance(error, CloudError) else "time.not_kept"
             log.warning(event, code=error.code)
+        except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
+            log.error("time.fault", **logs.fault(error))  # noqa: TRY400 - without its message
         await anyio.sleep(TRUST_INTERVAL if clock.trusted else TRUST_RETRY)
+
+
+async def _seal_anew(store: SqliteStore) -> None:
+    """What grows and was sealed with an older vault key: beside everything else."""
+    try:
+        sealed = store.sealed_anew + await store.seal_reports_anew()
+        if sealed:
+            log.info("vault.sealed_anew", values=sealed, previous_needed=store.unopened > 0)
+        if store.unopened:
+            log.error("vault.unopened", reports=store.unopened, advice=VaultKeyMissing.advice)
+    except AgentError as error:
+        log.warning("vault.not_sealed_anew", code=error.code, detail=str(error))
 
 
 def _is_loopback(url: str) -> bool:

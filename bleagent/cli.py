@@ -135,36 +135,19 @@ def decode(
     _leave(seen, failed=bool(differences))
 
 
-@app.command()
-def run(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration, TOML.")],
-    port_file: Annotated[
-        Path | None, typer.Option("--port-file", help="Write the port there when ready.")
-    ] = None,
-    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning.")] = "info",
-) -> None:
-    """Run the daemon.
+PASSED_ON = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "allow_interspersed_args": False,  # what follows is for somebody else, --help too
+}
 
-    Exit status: 0 stopped by a signal, 2 it cannot start.
-    """
-    from bleagent import app as daemon  # noqa: PLC0415 - what only the daemon needs
-    from bleagent import logs  # noqa: PLC0415
-    from bleagent.errors import AgentError  # noqa: PLC0415
 
-    logs.set_up(log_level)
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def run(context: typer.Context) -> None:
+    """Run the daemon: `run --help`."""
+    from bleagent import start  # noqa: PLC0415 - the daemon's parts, only here
 
-    def ready(port: int) -> None:
-        if port_file is not None:
-            port_file.write_text(str(port))
-
-    async def main() -> None:
-        await daemon.run(config, on_ready=ready)
-
-    try:
-        anyio.run(main)
-    except AgentError as error:
-        print(f"bleagent run: {error}\n{error.advice}", file=sys.stderr)
-        raise typer.Exit(UNUSABLE) from None
+    raise typer.Exit(start.main(context.args))
 
 
 @app.command()
@@ -281,13 +264,7 @@ class Simulated(StrEnum):
     STDIO = "stdio"
 
 
-@app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "allow_interspersed_args": False,  # what follows is the simulator's, --help too
-    },
-)
+@app.command(context_settings=PASSED_ON)
 def simulate(
     context: typer.Context,
     what: Annotated[Simulated, typer.Argument(help="lock: on a loopback port; stdio: by lines.")],

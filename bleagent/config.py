@@ -139,10 +139,16 @@ class CloudConfig(Section):
 
 
 class VaultConfig(Section):
-    """The key that seals secrets in the state directory; by default a file made there."""
+    """The key that seals secrets in the state directory; by default a file made there.
+
+    What ``previous`` keys sealed is sealed anew with ``key`` at the start.
+    """
 
     key: SecretSource | None = Field(
         default=None, description='{ credential = "NAME" } or { file = "PATH" }'
+    )
+    previous: tuple[SecretSource, ...] = Field(
+        default=(), description='an array of { credential = "NAME" } or { file = "PATH" }'
     )
     create: bool = Field(
         default=True, description="true or false: make the key file if there is none"

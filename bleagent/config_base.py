@@ -15,7 +15,10 @@ class Section(BaseModel):
 
     holds_secret: ClassVar[bool] = False
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False,
+        defer_build=True,  # sections are read as parts of the whole, whose build has them all
+    )  # fmt: skip
 
 
 def mismatch(found: str, expected: str) -> PydanticCustomError:

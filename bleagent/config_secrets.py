@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,17 @@ from .cloud.settings import CloudSettings
 from .config import Config, LockConfig, SecretSource
 from .errors import SecretError
 from .model import LockFacts
-from .vault import create_vault_key, read_vault_key, require_key_size, without_line_end
+from .vault import (
+    NamedKey,
+    VaultKeys,
+    create_vault_key,
+    read_vault_key,
+    require_key_size,
+    without_line_end,
+)
+
+DEFAULT_KEY = "vault.key"
+"""Of the state directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +82,26 @@ def load_vault_key(config: Config, credentials: Path | None) -> Secret:
     source = config.vault.key
     if source is not None and source.credential is not None:
         return require_key_size(source.read(credentials), source.place)
-    path = config.state_dir / "vault.key" if source is None else source.file
+    path = config.state_dir / DEFAULT_KEY if source is None else source.file
     assert path is not None  # noqa: S101 -- one of the two is set
     if config.vault.create:
         return create_vault_key(path, random=secrets.token_bytes)
     return read_vault_key(path)
+
+
+def load_vault_keys(
+    config: Config, credentials: Path | None, *, new_nonce: Callable[[], bytes]
+) -> VaultKeys:
+    """The vault's key and those that it replaced. As ``load_vault_key``."""
+    source = config.vault.key
+    place = str(config.state_dir / DEFAULT_KEY) if source is None else source.place
+    # The older ones first: a mistake there must not leave a new key file behind.
+    previous = tuple(
+        NamedKey(one.place, require_key_size(one.read(credentials), one.place))
+        for one in config.vault.previous
+    )
+    current = NamedKey(place, load_vault_key(config, credentials))
+    return VaultKeys(current=current, previous=previous, new_nonce=new_nonce)
 
 
 def _facts(lock: LockConfig, credentials: Path | None) -> LockFacts:

@@ -105,6 +105,8 @@ class Doors:
         self._running: dict[str, _Running] = {}
         self._busy: set[str] = set()
         self._rest_until: dict[str, float] = {}
+        self._last: dict[str, OperationRecord] = {}
+        self._began = ports.clock.now()
         self._gates = {name: anyio.Lock() for name in doors}
 
     @property
@@ -186,13 +188,19 @@ class Doors:
         now = self._ports.clock.now()
         if request.deadline <= now:
             raise TooLate("the deadline has passed")
+        if request.stale:
+            raise TooLate("the agent stood still when this request came: it may be old")
         if request.lock in self._busy or now < self._rest_until.get(request.lock, 0.0):
             raise LockBusy(f"{request.lock} is being operated")
-        last = await self._ports.ledger.last_of(request.lock)
-        if last is None or last.ending is None or last.finished_at is None:
+        last = self._last.get(request.lock)
+        if last is None:
+            last = await self._ports.ledger.last_of(request.lock)
+        if last is None or last.ending is None or last.ended_at is None:
             return
-        age = self._ports.clock.unix() - last.finished_at
-        unresolved = last.ending.outcome is Outcome.UNCONFIRMED and 0 <= age < UNRESOLVED
+        age = now - last.ended_at  # by the clock that never jumps, whatever becomes of the date
+        if last.ended_at <= self._began and _may_have_moved(last.ending) and age < REST:
+            raise LockBusy(f"{request.lock} rests after operation {last.id}")  # a restart between
+        unresolved = last.ending.outcome is Outcome.UNCONFIRMED and age < UNRESOLVED
         if unresolved and request.after != last.id:
             raise UnresolvedOperation(f"operation {last.id} ended unconfirmed {age:.0f} s ago")
 
@@ -230,6 +238,7 @@ class Doors:
             )
         except StoreError:
             running.record = _record(request, ending, unix)
+        self._last[request.lock] = replace(running.record, ended_at=self._ports.clock.now())
         running.done.set()
         self._listener.finished(running.record)
 
@@ -280,6 +289,11 @@ class _Told:
         """What was heard after it."""
         if self.running is not None:
             await self._doors.learn(self.running, evidence)
+
+
+def _may_have_moved(ending: Ending) -> bool:
+    """Whether a command to move reached the lock, or may have."""
+    return ending.outcome in (Outcome.CONFIRMED, Outcome.UNCONFIRMED) or ending.by == "lock"
 
 
 def _record(request: OperationRequest, ending: Ending, unix: float) -> OperationRecord:

@@ -30,6 +30,24 @@ class SecretError(AgentError):
     advice = "Provide the named credential, in a file of mode 0600 or by systemd."
 
 
+class VaultKeyMissing(SecretError):
+    """Something in the state directory was sealed with a key that is not configured."""
+
+    code = "vault-key-missing"
+    advice = (
+        "Name the key that sealed it in [vault] previous, or put it back where [vault] key says. "
+        "If it is lost for good, move operations.db away: what the cloud issued comes again, but "
+        "known idempotency keys and the numbers of earlier visits are forgotten."
+    )
+
+
+class ListenError(AgentError):
+    """The HTTP trigger cannot listen where it should."""
+
+    code = "cannot-listen"
+    advice = "See who listens there (ss -ltnp), or configure another [http] port."
+
+
 # -- cloud
 
 
@@ -146,6 +164,20 @@ class StoreDamaged(StoreError):
 
     code = "store-damaged"
     advice = "Keep the file that was moved aside; it may be read with sqlite's recovery."
+
+
+class StoreTooNew(StoreError):
+    """A database was written by a newer agent; it was left as it is."""
+
+    code = "store-too-new"
+    advice = "Install the agent again that wrote it (or a newer one), or name another state_dir."
+
+
+class StoreForeign(StoreError):
+    """A database belongs to another program; it was left as it is."""
+
+    code = "store-foreign"
+    advice = "Move the file away, or name another state_dir."
 
 
 class AlreadyRunning(StoreError):

@@ -8,6 +8,7 @@ import anyio
 
 from protocol import Secret
 
+from .clock import AGREEMENT
 from .errors import AgentError, CloudError, StoreError
 from .model import IssuedConfig, LockFacts
 from .policy import Policy
@@ -96,10 +97,15 @@ class IssuedConfigs:
             await self._memory.keep_issued_config(self._facts.name, self._config)
 
     def age(self) -> float:
-        """Seconds since the cloud last answered for this lock; endless on a distrusted clock."""
+        """Seconds since the cloud last answered for this lock.
+
+        Endless on a distrusted clock, and for an answer from the future: one of the two dates
+        was wrong, and an old *yes* must not live on by it.
+        """
         if self._config is None or not self._clock.trusted:
             return float("inf")
-        return max(0.0, self._clock.unix() - self._config.fetched_at)
+        age = self._clock.unix() - self._config.fetched_at
+        return float("inf") if age < -AGREEMENT else max(0.0, age)
 
     @property
     def _undistributed(self) -> bool:

@@ -155,6 +155,8 @@ class OperationRequest:
     received_at: float
     deadline: float
     after: str | None = None
+    stale: bool = False
+    """This process stood still before it was read: it may have waited for minutes (safety A3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +196,8 @@ class OperationRecord:
     """Unix seconds."""
     finished_at: float | None = None
     ending: Ending | None = None
+    ended_at: float | None = field(default=None, compare=False)
+    """Monotonic seconds of this boot, as ``Ledger.last_of`` tells them; never too early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from traceback import extract_tb
-
 import structlog
 
+from . import logs
 from .doors import Listener
 from .model import OperationRecord
 from .visit import Evidence
@@ -57,11 +56,7 @@ class OperationLog(Listener):
 
 def _tell_fault(event: str, error: Exception, **about: str) -> None:
     """What and where, never the message or a value: they could hold a secret (safety G1)."""
-    inner: BaseException = error
-    while isinstance(inner, BaseExceptionGroup):
-        inner = inner.exceptions[0]
-    where = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(inner.__traceback__)]
     log.error(
-        event, **about, error=type(inner).__name__, where=where[-3:],
+        event, **about, **logs.fault(error),
         advice="This is a fault of bleagent; report it with this line.",
     )  # fmt: skip

@@ -192,7 +192,10 @@ class Ledger(Protocol):
         ...
 
     async def last_of(self, lock: str) -> OperationRecord | None:
-        """The newest operation of a lock."""
+        """The newest operation of a lock, and when it ended by the clock that never jumps.
+
+        0 for one that ended before this boot; where nobody noted it, when the ledger was opened.
+        """
         ...
 
     async def recover(self, *, unix: float) -> list[OperationRecord]:

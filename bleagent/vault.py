@@ -11,14 +11,15 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from Crypto.Cipher import AES
 
 from protocol import Secret
 
-from .errors import SecretError
+from .errors import SecretError, VaultKeyMissing
 
 KEY_SIZE = 32
 NONCE_SIZE = 12
@@ -28,7 +29,7 @@ FILE_MODE = 0o600
 
 
 class Vault:
-    """Seals and opens; ``keys`` by version (1-255), of which the highest seals.
+    """Seals and opens; ``keys`` by version (1-255), of which ``newest`` (the highest) seals.
 
     ``new_nonce`` gives 12 random bytes, never the same twice.
 
@@ -36,14 +37,20 @@ class Vault:
         SecretError: no key, or one of another length.
     """
 
-    def __init__(self, keys: Mapping[int, Secret], *, new_nonce: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        keys: Mapping[int, Secret],
+        *,
+        new_nonce: Callable[[], bytes],
+        newest: int | None = None,
+    ) -> None:
         if not keys or not all(1 <= version <= 0xFF for version in keys):
             raise SecretError("a vault needs a key, of version 1 to 255")
         for version, key in keys.items():
             if len(key) != KEY_SIZE:
                 raise SecretError(f"vault key {version} has {len(key)} bytes, not {KEY_SIZE}")
         self._keys = dict(keys)
-        self._version = max(keys)
+        self._version = max(keys) if newest is None else newest
         self._new_nonce = new_nonce
 
     def seal(self, plain: Secret, *, table: str, row: str, column: str) -> bytes:
@@ -87,7 +94,90 @@ class Vault:
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether the newest key sealed this; if not, seal it anew when there is time."""
-        return sealed[:1] == bytes([self._version])
+        return sealed[:1] == self.prefix
+
+    @property
+    def prefix(self) -> bytes:
+        """How everything begins that the newest key sealed."""
+        return bytes([self._version])
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKey:
+    """A vault key, and where it came from: what to call it in a message."""
+
+    place: str
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sealed value and its place in the database."""
+
+    value: bytes = field(repr=False)
+    table: str
+    row: str
+    column: str = "sealed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultKeys:
+    """The configured keys, before it is known which of them sealed what.
+
+    ``current`` seals from now on; ``previous`` only open. A key has no version of its own: which
+    it has is found by what it opens, so that keys may be named in any order and dropped when
+    nothing needs them any more.
+    """
+
+    current: NamedKey
+    previous: tuple[NamedKey, ...] = ()
+    new_nonce: Callable[[], bytes]
+
+    def vault(self, needed: Iterable[Sealed], *, wanted: Iterable[Sealed] = ()) -> Vault:
+        """A vault that opens everything ``needed``, and of ``wanted`` what it can.
+
+        Raises:
+            VaultKeyMissing: something needed opens with none of the keys; says what.
+        """
+        found: dict[int, Secret] = {}
+        taken: set[int] = set()
+        for sealed, must in (*((one, True) for one in needed), *((one, False) for one in wanted)):
+            version = sealed.value[0] if sealed.value else 0
+            taken.add(version)
+            known = found.get(version)
+            if known is not None and self._opens(known, version, sealed):
+                continue
+            key = next((one for one in self._all if self._opens(one, version, sealed)), None)
+            if key is not None and known is None:
+                found[version] = key
+            elif must:
+                raise VaultKeyMissing(self._missing(sealed, version))
+        newest = next((v for v, key in found.items() if key == self.current.key), None)
+        if newest is None:
+            newest = next((v for v in range(1, 0x100) if v not in taken), None)
+        if newest is None:
+            raise SecretError("every version of a vault key is in use")
+        return Vault(found | {newest: self.current.key}, new_nonce=self.new_nonce, newest=newest)
+
+    @property
+    def _all(self) -> list[Secret]:
+        return [one.key for one in (self.current, *self.previous)]
+
+    def _opens(self, key: Secret, version: int, sealed: Sealed) -> bool:
+        try:
+            Vault({version: key}, new_nonce=self.new_nonce).open(
+                sealed.value, table=sealed.table, row=sealed.row, column=sealed.column
+            )
+        except SecretError:
+            return False
+        return True
+
+    def _missing(self, sealed: Sealed, version: int) -> str:
+        tried = ", ".join(one.place for one in (self.current, *self.previous))
+        return (
+            f"{sealed.table} of {sealed.row} was sealed with another key (version {version}) than "
+            f"those that are here ({tried}), or it was altered"
+        )
 
 
 def _place(table: str, row: str, column: str, version: int) -> bytes:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import anyio.to_thread
 import httpx
 
 from bleagent.cloud.codec import MAX_BODY
@@ -32,21 +33,17 @@ _NOT_SENT = (
 class HttpxTransport:
     """Implements ``cloud.transport.HttpTransport``; an async context manager.
 
+    The client is made by whoever sends first, in a thread: reading the trusted certificates
+    takes tens of milliseconds in which a daemon that starts can do something else.
+
     Args:
         verify: trusted certificates; those that come with httpx by default.
     """
 
     def __init__(self, *, verify: ssl.SSLContext | bool = True) -> None:
-        self._client = httpx.AsyncClient(
-            http1=True,
-            http2=False,
-            trust_env=False,
-            follow_redirects=False,
-            verify=verify,
-            limits=_LIMITS,
-            # Nothing to unpack: what is read is what is limited.
-            headers={"Accept-Encoding": "identity"},
-        )
+        self._verify = verify
+        self._making = anyio.Lock()
+        self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,7 +58,8 @@ class HttpxTransport:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def send(
         self,
@@ -74,13 +72,14 @@ class HttpxTransport:
     ) -> HttpAnswer:
         """One request; see ``HttpTransport``. httpx's own messages may hold the URL: not kept."""
         timeout = httpx.Timeout(time_limit, connect=min(CONNECT_TIMEOUT, time_limit))
+        client = await self._ready()
         try:
             # httpx limits each read; a peer that drips single bytes is limited here.
             with anyio.fail_after(time_limit):
-                request = self._client.build_request(
+                request = client.build_request(
                     method, url, headers=dict(headers), content=content, timeout=timeout
                 )
-                return await self._exchange(request)
+                return await _exchange(client, request)
         except _NOT_SENT as error:
             kind = CloudTimeout if isinstance(error, httpx.TimeoutException) else CloudUnreachable
             raise kind(f"Not connected: {type(error).__name__}") from None
@@ -89,15 +88,34 @@ class HttpxTransport:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise CloudUnreachable(f"Cut off: {type(error).__name__}", ambiguous=True) from None
 
-    async def _exchange(self, request: httpx.Request) -> HttpAnswer:
-        response = await self._client.send(request, stream=True)
-        try:
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise BadAnswer(f"An answer of more than {MAX_BODY} bytes", ambiguous=True)
-        finally:
-            await response.aclose()
-        names = {name.lower(): value for name, value in response.headers.items()}
-        return HttpAnswer(response.status_code, names, bytes(body))
+    async def _ready(self) -> httpx.AsyncClient:
+        async with self._making:
+            if self._client is None:
+                self._client = await anyio.to_thread.run_sync(self._make)
+        return self._client
+
+    def _make(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            http1=True,
+            http2=False,
+            trust_env=False,
+            follow_redirects=False,
+            verify=self._verify,
+            limits=_LIMITS,
+            # Nothing to unpack: what is read is what is limited.
+            headers={"Accept-Encoding": "identity"},
+        )
+
+
+async def _exchange(client: httpx.AsyncClient, request: httpx.Request) -> HttpAnswer:
+    response = await client.send(request, stream=True)
+    try:
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise BadAnswer(f"An answer of more than {MAX_BODY} bytes", ambiguous=True)
+    finally:
+        await response.aclose()
+    names = {name.lower(): value for name, value in response.headers.items()}
+    return HttpAnswer(response.status_code, names, bytes(body))

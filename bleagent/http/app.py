@@ -15,10 +15,11 @@ import anyio
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bleagent.doors import Doors
-from bleagent.errors import AgentError, TooLate
+from bleagent.errors import AgentError
 from bleagent.model import Action, OperationRecord, OperationRequest, Principal
 from bleagent.ports import Clock, Ledger
 
@@ -32,10 +33,19 @@ DEFAULT_DEADLINE = 15.0
 MAX_DEADLINE_MS = 30_000
 
 
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False, "metrics": False, "logs": False, "operation_spans": False,
+    "auto_configure": False,
+}  # fmt: skip
+"""FastAPI would export validation failures and exceptions, their values with them, wherever the
+environment names a collector (safety G1)."""
+
+
 class OperateBody(BaseModel):
     """What a caller may say about an operation."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Built at the start: the first caller is not the one to wait for it.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
 
     deadline_ms: int = Field(default=int(DEFAULT_DEADLINE * 1000), ge=1, le=MAX_DEADLINE_MS)
     after: str | None = Field(default=None, max_length=64)
@@ -67,7 +77,9 @@ Caller = Annotated[Principal, Depends(principal)]
 
 def create_app(parts: HttpParts) -> FastAPI:
     """The application; documentation pages come with a later form of it."""
-    app = FastAPI(title="bleagent", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="bleagent", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY
+    )
     app.state.tokens = parts.tokens
     _add_errors(app)
     _add_reads(app, parts)
@@ -84,9 +96,7 @@ def create_app(parts: HttpParts) -> FastAPI:
         caller: Caller,
         idempotency_key: Annotated[str | None, Header()] = None,
     ) -> Response:
-        received_at = parts.clock.now()
-        if parts.stalled():
-            raise TooLate("the agent stood still when this request came: it may be old")
+        received_at, stale = parts.clock.now(), parts.stalled()
         if idempotency_key is None or not 1 <= len(idempotency_key) <= 255:
             return problem(
                 400, "idempotency-key-missing", "no Idempotency-Key of 1 to 255 characters",
@@ -106,6 +116,7 @@ def create_app(parts: HttpParts) -> FastAPI:
             received_at=received_at,
             deadline=received_at + body.deadline_ms / 1000,
             after=body.after,
+            stale=stale,
         )
         record, new = await _unless_gone(request, lambda: parts.doors.operate(asked))
         headers = {"Location": f"/v1/operations/{record.id}", "Cache-Control": "no-store"}
@@ -158,6 +169,11 @@ def _add_errors(app: FastAPI) -> None:
         if isinstance(error, Unauthorized):
             return problem(401, error.code, str(error), error.advice)
         return problem_of(error)
+
+    @app.exception_handler(Exception)
+    async def fault(_request: Request, _error: Exception) -> Response:
+        # It is raised again and logged (type and places); the caller learns nothing of it.
+        return problem(500, AgentError.code, "the agent failed", AgentError.advice)
 
     @app.exception_handler(ValidationError)
     async def unusable(_request: Request, error: ValidationError) -> Response:

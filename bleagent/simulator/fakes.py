@@ -96,7 +96,10 @@ class MemoryLedger:
         record = self.records[operation_id]
         if self.finish_fails or record.phase is Phase.FINISHED:
             raise StoreError("the commit failed")
-        record = replace(record, phase=Phase.FINISHED, ending=ending, finished_at=unix)
+        record = replace(
+            record, phase=Phase.FINISHED, ending=ending, finished_at=unix,
+            ended_at=anyio.current_time(),
+        )  # fmt: skip
         self.records[operation_id] = record
         return record
 

@@ -9,7 +9,7 @@ import pytest
 
 from bleagent.cloud.settings import CloudSettings, Signer, Transport
 from bleagent.config import load_config
-from bleagent.config_secrets import cloud_settings, load_secrets, load_vault_key
+from bleagent.config_secrets import cloud_settings, load_secrets, load_vault_key, load_vault_keys
 from bleagent.errors import ConfigError, SecretError
 from bleagent.policy import CodeSource, Connection, DeviceRandom, LockVia, Offline, Policy, SnStart
 from protocol import DpName, InstructionAir, Secret
@@ -60,6 +60,7 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
         "# auth_key",
         "# protocol",
         "# key",
+        "# previous",
         "# action_url",
         "# uid",
         "# wx_app_id",
@@ -606,3 +607,23 @@ def test_the_vault_key_can_be_a_credential_of_the_right_length(tmp_path: Path) -
     (place / "vault-key").write_bytes(b"k" * 31)
     with pytest.raises(SecretError, match="credential vault-key has 31 bytes, not 32"):
         load_vault_key(config, place)
+
+
+def test_a_previous_vault_key_that_is_wrong_is_named_before_a_new_one_is_made(
+    tmp_path: Path,
+) -> None:
+    state, old = tmp_path / "state", tmp_path / "old.key"
+    state.mkdir()
+    text = f'state_dir = "{state}"\n{WHOLE}[vault]\nprevious = [{{ file = "{old}" }}]\n'
+    config = load_config(written(tmp_path, text))
+    with pytest.raises(SecretError, match=r"old\.key cannot be read: No such file"):
+        load_vault_keys(config, None, new_nonce=bytes)
+    old.touch(0o600)
+    old.write_bytes(b"o" * 31)
+    with pytest.raises(SecretError, match=r"old\.key has 31 bytes, not 32"):
+        load_vault_keys(config, None, new_nonce=bytes)
+    assert list(state.iterdir()) == []
+    old.write_bytes(b"o" * 32)
+    found = load_vault_keys(config, None, new_nonce=bytes)
+    assert found.current.place == str(state / "vault.key")
+    assert [(one.place, one.key) for one in found.previous] == [(str(old), Secret(b"o" * 32))]

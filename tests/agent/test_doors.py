@@ -152,7 +152,7 @@ def test_an_unconfirmed_operation_keeps_the_door_to_those_who_name_it() -> None:
     rehearse(story, quirks=SILENT)
 
 
-@pytest.mark.parametrize(("wait", "blocked"), [(59.0, True), (60.0, False)])
+@pytest.mark.parametrize(("wait", "blocked"), [(59.0, True), (60.001, False)])
 def test_an_unconfirmed_operation_blocks_for_a_minute(wait: float, blocked: bool) -> None:
     async def story(world: World) -> None:
         await world.operate("key-1")
@@ -184,6 +184,19 @@ def test_a_deadline_in_the_past_is_not_accepted(deadline: float) -> None:
             await world.operate(deadline=deadline)
         assert world.ledger.records == {}
         assert world.radio.links == []
+
+    rehearse(story)
+
+
+def test_a_request_that_may_be_old_is_not_accepted_but_its_known_key_is_answered() -> None:
+    async def story(world: World) -> None:
+        with pytest.raises(TooLate):
+            await world.doors.operate(replace(world.request("key-1"), stale=True))
+        assert world.ledger.records == {}
+        first = await world.operate("key-1")
+        again, new = await world.doors.operate(replace(world.request("key-1"), stale=True))
+        assert (again, new) == (first, False)
+        assert len(world.actuations()) == 1
 
     rehearse(story)
 
@@ -333,5 +346,34 @@ def test_a_hundred_doors_do_not_wait_for_a_busy_one() -> None:
         assert took[names[0]] > 9.0
         assert max(took[name] for name in names[1:]) < 1.0
         assert [len(lock.log.openings()) for lock in locks.values()] == [1] * 100
+
+    rehearse(story)
+
+
+@pytest.mark.parametrize("quirks", [None, SILENT], ids=["confirmed", "unconfirmed"])
+def test_a_lock_rests_over_a_restart(quirks: Quirks | None) -> None:
+    async def story(world: World) -> None:
+        first = await world.operate("key-1")
+        ended = world.clock.now()
+        world.build()  # another process on the same store
+        with pytest.raises(LockBusy, match=first.id):
+            await world.operate("key-2", after=first.id)
+        await anyio.sleep(ended + 1.9 - world.clock.now())
+        with pytest.raises(LockBusy):
+            await world.operate("key-3", after=first.id)
+        await anyio.sleep(0.11)
+        await world.operate("key-4", after=first.id)
+        assert len(world.actuations()) == 2
+
+    rehearse(story, quirks=quirks)
+
+
+def test_a_lock_to_which_nothing_was_sent_does_not_rest_over_a_restart() -> None:
+    async def story(world: World) -> None:
+        world.cloud.down = True
+        assert told(await world.operate("key-1"))[0] == "unreached"
+        world.cloud.down = False
+        world.build()  # another process on the same store
+        assert told(await world.operate("key-2")) == ("confirmed", "ok")
 
     rehearse(story)

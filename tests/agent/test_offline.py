@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
 import pytest
 
-from bleagent.errors import CloudError
-from bleagent.model import Action, Ending
+from bleagent.errors import CloudError, StoreError
+from bleagent.held_memory import HeldMemory
+from bleagent.model import Action, Ending, IssuedConfig
 from bleagent.policy import LockVia, Offline
+from bleagent.simulator.fakes import MemoryLocks
 from bleagent.simulator.log import Actuated
 from bleagent.simulator.profiles import PROFILE_NAMES
 from tests.agent.stories import DurableLedger, ending, messages, rewire, told
@@ -214,5 +217,77 @@ def test_a_no_of_the_cloud_is_not_forgotten_when_the_cloud_goes_away() -> None:
         world.cloud.refuse, world.cloud.down = None, True
         assert ending(await world.operate("key-3")).outcome == "unreached"
         assert len(world.actuations()) == 1
+
+    rehearse(story, **CACHED)
+
+
+@pytest.mark.parametrize(("ahead", "opens"), [(59.0, True), (61.0, False), (1e8, False)])
+def test_a_configuration_from_the_future_opens_nothing_without_the_cloud(
+    ahead: float, opens: bool
+) -> None:
+    """Whichever date was wrong: it would stay young for as long as it was ahead."""
+
+    async def story(world: World) -> None:
+        config = await world.cloud.issued_config("")
+        fetched_at = world.clock.unix() + ahead
+        await world.memory.keep_issued_config(DOOR, replace(config, fetched_at=fetched_at))
+        world.cloud.down = True
+        found = ending(await world.operate())
+        assert (found.outcome, found.offline) == (
+            ("confirmed", True) if opens else ("unreached", False)
+        )
+
+    rehearse(story, **CACHED)
+
+
+@dataclass(slots=True)
+class FailingLocks(MemoryLocks):
+    """No issued configuration can be written while ``fails``."""
+
+    fails: bool = False
+
+    async def keep_issued_config(self, lock: str, config: IssuedConfig) -> None:
+        """Fail on demand."""
+        if self.fails:
+            raise StoreError("the disk is full")
+        await MemoryLocks.keep_issued_config(self, lock, config)
+
+
+def test_a_no_that_could_not_be_kept_holds_all_the_same() -> None:
+    async def story(world: World) -> None:
+        disk = FailingLocks()
+        rewire(world, memory=HeldMemory(disk))
+        assert told(await world.operate("key-1")) == ("confirmed", "ok")
+        await anyio.sleep(10)
+        world.cloud.refuse, disk.fails = No("removed from the project"), True
+        assert told(await world.operate("key-2")) == ("refused", "cloud-no-permission")
+        assert disk.configs[DOOR].fetched_at > 0, "the yes of before is still on disk"
+        world.cloud.refuse, world.cloud.down = None, True
+        for key, fails in (("key-3", True), ("key-4", False), ("key-5", False)):
+            disk.fails = fails
+            found = ending(await world.operate(key))
+            assert (found.outcome, found.offline) == ("unreached", False)
+        assert disk.configs[DOOR].fetched_at == 0.0, "written as soon as it can be"
+        world.cloud.down = False
+        assert told(await world.operate("key-6")) == ("confirmed", "ok")
+        assert (await seen_again(world)).offline
+        assert len(world.actuations()) == 3
+
+    async def seen_again(world: World) -> Ending:
+        await anyio.sleep(10)
+        world.cloud.down = True
+        return ending(await world.operate("key-7"))
+
+    rehearse(story, **CACHED)
+
+
+def test_a_yes_that_could_not_be_kept_opens_nothing_without_the_cloud() -> None:
+    async def story(world: World) -> None:
+        disk = FailingLocks(fails=True)
+        rewire(world, memory=HeldMemory(disk))
+        assert told(await world.operate("key-1"))[0] == "unreached"
+        world.cloud.down = True
+        assert told(await world.operate("key-2"))[0] == "unreached"
+        assert world.actuations() == []
 
     rehearse(story, **CACHED)

@@ -328,7 +328,9 @@ async def test_of_two_connections_that_begin_at_once_with_one_key_one_wins(folde
     """The lock on the directory forbids it; the transaction would still hold."""
     with opened(folder) as store:
         second = Database.open(folder, "operations")
-        other = SqliteLedger(second, boot_id="boot-1", free_bytes=lambda: 2**40)
+        other = SqliteLedger(
+            second, boot_id="boot-1", free_bytes=lambda: 2**40, boottime=lambda: 0.0
+        )
         answers: list[str | None] = []
 
         async def begin(ledger: Ledger, request: OperationRequest) -> None:
@@ -481,3 +483,50 @@ async def test_a_closed_store_is_an_error_of_the_store(folder: Path) -> None:
         pass
     with pytest.raises(StoreError, match="closed database"):
         await store.memory.sealed_mark("front-door")
+
+
+# -- when an operation ended, by the clock that never jumps
+
+
+async def _ended_at(folder: Path, boot_id: str, boottime: float) -> float | None:
+    with (
+        StateDirectory(folder) as directory,
+        SqliteStore(directory, new_vault(), boot_id=boot_id, boottime=lambda: boottime) as store,
+    ):
+        last = await store.ledger.last_of("front-door")
+        assert last is not None
+        return last.ended_at
+
+
+async def test_the_end_of_an_operation_is_known_after_a_restart(folder: Path) -> None:
+    ticks = iter((10.0, 1000.5))
+    with (
+        StateDirectory(folder) as directory,
+        SqliteStore(directory, new_vault(), boot_id="a", boottime=lambda: next(ticks)) as store,
+    ):
+        await store.ledger.begin(asked(1), unix=NOON)
+        await store.ledger.finish(asked(1).operation_id, UNREACHED, unix=NOON)
+    assert await _ended_at(folder, "a", 1002.0) == 1000.5
+    assert await _ended_at(folder, "b", 7.0) == 0.0, "before this boot, so no later than its start"
+
+
+async def test_what_a_crash_left_open_ended_when_it_was_closed(folder: Path) -> None:
+    with (
+        StateDirectory(folder) as directory,
+        SqliteStore(directory, new_vault(), boot_id="a", boottime=lambda: 1000.0) as store,
+    ):
+        await store.ledger.begin(asked(1), unix=NOON)
+    with (
+        StateDirectory(folder) as directory,
+        SqliteStore(directory, new_vault(), boot_id="b", boottime=lambda: 20.0) as store,
+    ):
+        await store.ledger.recover(unix=NOON)
+    assert await _ended_at(folder, "b", 30.0) == 20.0
+
+
+async def test_an_end_that_nobody_noted_is_not_taken_for_an_old_one(folder: Path) -> None:
+    with opened(folder) as store:
+        await store.ledger.begin(asked(1), unix=NOON)
+        await store.ledger.finish(asked(1).operation_id, UNREACHED, unix=NOON)
+        await store._operations.execute("UPDATE operations SET ended = NULL, ended_boot = NULL")
+    assert await _ended_at(folder, "boot-1", 5000.0) == 5000.0

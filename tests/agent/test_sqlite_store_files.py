@@ -14,9 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory, database
+from bleagent.adapters.sqlite_store import AuditRow, SqliteStore, StateDirectory, database
 from bleagent.adapters.sqlite_store.files import file_errors, make_file
-from bleagent.errors import AlreadyRunning, StoreDamaged, StoreError, StoreFull
+from bleagent.errors import (
+    AlreadyRunning,
+    StoreDamaged,
+    StoreError,
+    StoreForeign,
+    StoreFull,
+    StoreTooNew,
+)
 from bleagent.vault import Vault
 from protocol import Secret
 
@@ -159,13 +166,14 @@ def test_a_database_of_a_newer_agent_is_refused_and_left_alone(folder: Path) -> 
         path = folder / "operations.db"
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA user_version=99")
-        before = path.read_bytes()
-        with pytest.raises(StoreError) as caught:
+        before, newest = path.read_bytes(), max(database.migrations_of("operations"))
+        with pytest.raises(StoreTooNew) as caught:
             open_store(directory)
         assert str(caught.value) == (
-            f"{path} was written by a newer agent (schema 99, this one knows 2); install that "
-            "agent again, or name another state_dir"
+            f"{path} was written by a newer agent: found schema 99, expected at most {newest}"
         )
+        assert caught.value.code == "store-too-new"
+        assert "Install the agent again that wrote it" in caught.value.advice
         assert path.read_bytes() == before
 
 
@@ -173,10 +181,56 @@ def test_a_database_of_another_program_is_refused_and_left_alone(folder: Path) -
     with StateDirectory(folder) as directory:
         with closing(sqlite3.connect(folder / "operations.db")) as connection:
             connection.execute("CREATE TABLE theirs (a)")
-        with pytest.raises(StoreError, match=r"another program \(application id 0x0\)"):
+        with pytest.raises(StoreForeign, match=r"another program \(application id 0x0\)"):
             open_store(directory)
         with closing(sqlite3.connect(folder / "operations.db")) as connection:
             assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
+
+
+def _newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version=99")
+
+
+def _foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (a)")
+
+
+def _directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "file").touch()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"), [(_newer, StoreTooNew), (_foreign, StoreForeign), (_directory, StoreError)]
+)
+async def test_records_that_cannot_be_used_leave_everything_else_in_use(
+    folder: Path, spoil: Callable[[Path], None], kind: type[StoreError]
+) -> None:
+    path = folder / "records.db"
+    with StateDirectory(folder) as directory:
+        open_store(directory).close()
+        spoil(path)
+        before = path.read_bytes() if path.is_file() else None
+        store = open_store(directory)
+        assert type(store.without_records) is kind
+        for attempt in (
+            store.memory.keep_report("front", b"\x80\x03", unix=1.0),
+            store.memory.reports("front"),
+            store.audit.append(AuditRow(at=1.0, event="x")),
+            store.audit.rows(),
+        ):
+            with pytest.raises(kind, match=str(store.without_records)[:40]):
+                await attempt
+        await store.memory.raise_sealed_mark("front", 7)
+        assert await store.memory.sealed_mark("front") == 7
+        assert await store.ledger.recover(unix=1.0) == []
+        store.close()
+        assert (path.read_bytes() if path.is_file() else None) == before
+        assert sorted(name for name in modes(folder) if "records" in name) == ["records.db"]
 
 
 async def test_migrations_are_applied_in_order_once_and_a_failed_one_changes_nothing(

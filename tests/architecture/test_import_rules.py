@@ -86,6 +86,7 @@ RULES: dict[str, Rule] = {
     "bleagent.doors": JOB,
     "bleagent.visit": JOB,
     "bleagent.issued": JOB,
+    "bleagent.held_memory": JOB,
     "bleagent.check_code": JOB,
     "bleagent.endings": JOB,
     "bleagent.radio": JOB,
@@ -142,6 +143,8 @@ RULES: dict[str, Rule] = {
     "bleagent.__main__": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.cli"})
     ),
+    # `run`, without what only the other commands need.
+    "bleagent.start": Rule(never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.app"})),
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import bench_codec, bench_unlock
+from tests.bench import bench_codec, bench_http, bench_start, bench_unlock
 from tests.bench.bench_codec import ATT_PAYLOADS, CRC_SIZES, DATA_SIZES, Case
 
 
@@ -80,3 +80,27 @@ def test_the_unlock_bench_opens_every_door_it_times(
     assert all(one["ready"] > found["libraries"] / 2 for one in found["daemons"])
     assert all(one["resident_used"] > 20 for one in found["daemons"])
     assert "what must come one after the other" in capsys.readouterr().out
+
+
+def test_the_http_bench_opens_a_door_for_every_post(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+
+    assert bench_http.main(["--quick", "--json", str(file)]) == 0
+
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    assert [row["store"] for row in rows] == ["in memory", "on disk"]
+    assert all(0 < row["median"] <= row["p99"] <= row["worst"] for row in rows)
+
+
+def test_the_bench_of_a_start_says_what_each_library_adds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bench.json"
+
+    assert bench_start.main(["--quick", "--json", str(file)]) == 0
+
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert [row["name"] for row in found["imports"]] == list(bench_start.LIBRARIES)
+    assert sum(row["seconds"] for row in found["imports"]) < found["start"]["ready"]
+    assert found["start"]["ratio"] > 1
+    assert "resident" in capsys.readouterr().out

@@ -65,7 +65,8 @@ class Gateway:
     def _new_doors(self, lock: LockHere) -> Doors:
         """With no memory of an operation before: each story asks as if for the first time."""
         cloud = DirectCloud(lock.lock.keys, lock.lock.firmware.dialect, self._clock, takes=0.0)
-        ports = Ports(cloud=cloud, ledger=MemoryLedger(), memory=self._memory, clock=self._clock)
+        ledger = MemoryLedger(marks=self._memory.marks)
+        ports = Ports(cloud=cloud, ledger=ledger, memory=self._memory, clock=self._clock)
         door = {lock.address: self._doors[lock.address]}
         return Doors(door, ports, self._supervisor, self._tasks, self.faults)
 

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bleagent.__main__ import main
 from bleagent.adapters.socket_radio import SocketLink
 from bleagent.adapters.sqlite_store.ledger import SqliteLedger
 from bleagent.adapters.sqlite_store.memory import SqliteLockMemory
-from bleagent.cli import main
 from protocol import Central
 
 BEFORE_COMMIT = (

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.system.crashing_daemon import AFTER_COMMIT, BEFORE_COMMIT, FINISHED, POINTS
-from tests.system.daemon import Site, unlock
+from tests.system.daemon import Site, unlock, unlock_when_rested
 
 pytestmark = pytest.mark.anyio
 EXPECTED = {
@@ -70,7 +70,7 @@ async def test_dead_at(point: str, tmp_path: Path) -> None:
             assert body["retryable"] is (body["outcome"] == "unreached")
             assert site.opened == opened
             assert all(_marks(site)[lock] >= mark for lock, mark in marks.items())
-            following = await unlock(client, "two", after=body["id"])
+            following = await unlock_when_rested(client, "two", after=body["id"])
             assert following.json()["outcome"] == "confirmed", following.text
             assert site.opened == opened + 1
             assert all(_marks(site)[lock] >= mark for lock, mark in marks.items())

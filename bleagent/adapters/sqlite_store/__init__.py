@@ -9,19 +9,28 @@ thread of its own, so that a slow write of the one does not delay the other (saf
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bleagent.clock import boot_seconds
 from bleagent.errors import StoreDamaged, StoreError
-from bleagent.vault import Vault
+from bleagent.vault import Sealed, Vault, VaultKeys
 
 from .audit import AuditRow, SqliteAudit
-from .database import Database
+from .database import Database, Unusable
 from .files import StateLock, free_bytes, make_directory, moved_aside
 from .ledger import SqliteLedger
 from .memory import SqliteLockMemory, StoredReport
+from .rotation import (
+    OPERATIONS,
+    one_of_each_version,
+    seal_anew_now,
+    seal_reports_anew,
+    sealed_in,
+)
 
 __all__ = [
     "AuditRow",
@@ -82,21 +91,30 @@ class SqliteStore:
     idempotency keys and sealed marks from before are gone. What to do about it is the caller's
     decision; it must not go unsaid. ``damage`` has an error to log for each database concerned.
 
+    With ``VaultKeys`` everything in ``operations.db`` that an older key sealed is sealed anew at
+    once (``sealed_anew`` says how many values were), and reports by ``seal_reports_anew``.
+
+    Where ``records.db`` cannot be used (a newer agent's, another program's, unreadable) it stays
+    as it is, the store opens all the same, and ``without_records`` says why: keeping a report or
+    an audit row raises that, and whatever needs ``operations.db`` alone goes on (safety H2).
+
     The quotas are in pages of 4096 bytes; none by default.
 
     Raises:
-        StoreFull, StoreError: as ``Database.open``.
+        VaultKeyMissing: something that is needed opens with none of the keys.
+        StoreFull, StoreTooNew, StoreForeign, StoreError: ``operations.db`` cannot be used.
     """
 
     def __init__(
         self,
         directory: StateDirectory,
-        vault: Vault,
+        vault: Vault | VaultKeys,
         *,
         boot_id: str | None = None,
         operations_pages: int | None = None,
         records_pages: int | None = None,
         free: Callable[[Path], int] = free_bytes,
+        boottime: Callable[[], float] = boot_seconds,
         utcnow: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         folder = directory.path
@@ -104,15 +122,22 @@ class SqliteStore:
         self._operations = Database.open(
             folder, "operations", max_pages=operations_pages, utcnow=utcnow
         )
-        try:
-            self._records = Database.open(folder, "records", max_pages=records_pages, utcnow=utcnow)
-        except BaseException:
-            self._operations.close()
-            raise
+        self.without_records: StoreError | None = None
+        with ExitStack() as opened:
+            opened.callback(self._operations.close)
+            self._records = self._open_records(folder, records_pages, utcnow)
+            opened.callback(self._records.close)
+            self._vault, self.sealed_anew = self._open_vault(vault)
+            opened.pop_all()
+        self.unopened = 0
+        """Reports whose key is not here, as far as ``seal_reports_anew`` found them."""
         self.ledger = SqliteLedger(
-            self._operations, boot_id=boot_id, free_bytes=lambda: free(folder)
+            self._operations,
+            boot_id=boot_id,
+            free_bytes=lambda: free(folder),
+            boottime=boottime,
         )
-        self.memory = SqliteLockMemory(self._operations, self._records, vault)
+        self.memory = SqliteLockMemory(self._operations, self._records, self._vault)
         self.audit = SqliteAudit(self._records)
         self.damaged = moved_aside(self._operations.path)
         self.damage = tuple(
@@ -120,6 +145,32 @@ class SqliteStore:
             for database in (self._operations, self._records)
             if (moved := moved_aside(database.path)) is not None
         )
+
+    def _open_records(
+        self, folder: Path, max_pages: int | None, utcnow: Callable[[], datetime]
+    ) -> Database:
+        try:
+            return Database.open(folder, "records", max_pages=max_pages, utcnow=utcnow)
+        except StoreError as error:
+            self.without_records = error
+            return Unusable(folder / "records.db", error)
+
+    def _open_vault(self, vault: Vault | VaultKeys) -> tuple[Vault, int]:
+        if isinstance(vault, Vault):
+            return vault, 0
+        needed = self._operations.at_start(
+            lambda connection: [one for table in OPERATIONS for one in sealed_in(connection, table)]
+        )
+        wanted: list[Sealed] = []
+        with suppress(StoreError):  # what is wrong with the records keeps no door shut
+            wanted = self._records.at_start(one_of_each_version)
+        fitting = vault.vault(needed, wanted=wanted)
+        return fitting, self._operations.at_start(lambda found: seal_anew_now(found, fitting))
+
+    async def seal_reports_anew(self) -> int:
+        """Seal with the newest key what others sealed; how many reports. Raises StoreError."""
+        changed, self.unopened = await seal_reports_anew(self._records, self._vault)
+        return changed
 
     async def highest_trusted(self) -> float:
         """The stored maximum of trusted time, Unix seconds; 0 if there was none (safety E2)."""

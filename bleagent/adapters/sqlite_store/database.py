@@ -12,7 +12,13 @@ from typing import Self, TypeVar
 import anyio
 import anyio.to_thread
 
-from bleagent.errors import StoreDamaged, StoreError, StoreFull
+from bleagent.errors import (
+    StoreDamaged,
+    StoreError,
+    StoreForeign,
+    StoreFull,
+    StoreTooNew,
+)
 
 from . import files
 
@@ -54,7 +60,8 @@ class Database:
 
         Raises:
             StoreFull: no space for it.
-            StoreError: written by a newer agent, or not by this one at all.
+            StoreTooNew, StoreForeign: written by a newer agent, or by another program.
+            StoreError: it cannot be opened.
         """
         path = folder / f"{name}.db"
         migrations = migrations_of(name)
@@ -72,6 +79,11 @@ class Database:
             connection.close()
             raise
         return cls(connection, path)
+
+    def at_start(self, work: Work[T]) -> T:
+        """Run ``work`` at once, before anybody else uses the database. Raises StoreError."""
+        with _Translated(self.path):
+            return work(self._connection)
 
     async def read(self, work: Work[T]) -> T:
         """Run ``work`` on one consistent state. Raises StoreError."""
@@ -109,6 +121,29 @@ class Database:
     def close(self) -> None:
         """Close the file; what was committed is kept either way."""
         self._connection.close()
+
+
+class Unusable(Database):
+    """Stands for a database that could not be opened: whatever is asked of it raises ``why``."""
+
+    def __init__(self, path: Path, why: StoreError) -> None:
+        self.path = path
+        self.why = why
+
+    def at_start(self, work: Work[T]) -> T:
+        """Raises StoreError."""
+        del work
+        raise self._again()
+
+    async def _run(self, work: Work[T], begin: str) -> T:
+        del work, begin
+        raise self._again()
+
+    def _again(self) -> StoreError:
+        return type(self.why)(str(self.why))  # one of its own: a traceback grows with each raise
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class _Translated:
@@ -240,15 +275,12 @@ def _create(path: Path, migrations: dict[int, str]) -> None:
 def _require_ours(connection: sqlite3.Connection, path: Path, *, newest: int) -> None:
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     if owner != APPLICATION_ID:
-        raise StoreError(
-            f"{path} is a database of another program (application id {owner:#x}); "
-            "move it away, or name another state_dir"
-        )
+        raise StoreForeign(f"{path} is a database of another program (application id {owner:#x})")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > newest:
-        raise StoreError(
-            f"{path} was written by a newer agent (schema {version}, this one knows {newest}); "
-            "install that agent again, or name another state_dir"
+        raise StoreTooNew(
+            f"{path} was written by a newer agent: "
+            f"found schema {version}, expected at most {newest}"
         )
 
 

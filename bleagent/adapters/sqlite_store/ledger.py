@@ -23,19 +23,30 @@ BEFORE_SENDING = "interrupted-before-sending"
 POWER_CUT = "interrupted-by-power-cut"
 WHILE_SENDING = "interrupted-while-sending"
 
+_FINISHED = "phase = 'finished', finished_at = ?, ending = ?, ended = ?, ended_boot = ?"
 _COLUMNS = "id, lock, action, principal, key, fingerprint, phase, requested_at, finished_at, ending"
 
 
 class SqliteLedger:
     """The operation ledger of one gateway.
 
-    ``boot_id`` is the kernel's; ``free_bytes`` tells what is left on the disk.
+    ``boot_id`` is the kernel's; ``free_bytes`` tells what is left on the disk, ``boottime`` the
+    seconds since boot (``ports.Clock.now``).
     """
 
-    def __init__(self, database: Database, *, boot_id: str, free_bytes: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        boot_id: str,
+        free_bytes: Callable[[], int],
+        boottime: Callable[[], float],
+    ) -> None:
         self._database = database
         self._boot_id = boot_id
         self._free_bytes = free_bytes
+        self._boottime = boottime
+        self._opened_at = boottime()
         self._ours: set[str] = set()  # begun by this process: not what a crash left behind
 
     async def begin(self, request: OperationRequest, *, unix: float) -> OperationRecord | None:
@@ -97,9 +108,9 @@ class SqliteLedger:
 
         def work(connection: sqlite3.Connection) -> OperationRecord:
             changed = connection.execute(
-                "UPDATE operations SET phase = 'finished', finished_at = ?, ending = ? "
+                f"UPDATE operations SET {_FINISHED} "  # noqa: S608 -- a constant of ours
                 "WHERE id = ? AND (phase = 'sending' OR (phase = 'intent' AND NOT ?))",
-                (unix, ending_to_json(ending), operation_id, sent_only),
+                (*self._finished(ending, unix), operation_id, sent_only),
             ).rowcount
             if changed != 1:
                 raise _wrong_phase(connection, operation_id, f"finished ({ending.outcome})")
@@ -139,13 +150,25 @@ class SqliteLedger:
         """The newest operation of a lock, by the order in which they began."""
 
         def work(connection: sqlite3.Connection) -> OperationRecord | None:
-            return _one(
-                connection,
-                f"SELECT {_COLUMNS} FROM operations WHERE lock = ? ORDER BY seq DESC LIMIT 1",  # noqa: S608
-                lock,
-            )
+            row = connection.execute(
+                f"SELECT {_COLUMNS}, ended, ended_boot FROM operations "  # noqa: S608 -- ours
+                "WHERE lock = ? ORDER BY seq DESC LIMIT 1",
+                (lock,),
+            ).fetchone()
+            if row is None:
+                return None
+            *columns, ended, boot = row
+            return replace(_record(tuple(columns)), ended_at=self._in_this_boot(ended, boot))
 
         return await self._database.read(work)
+
+    def _in_this_boot(self, ended: float | None, boot: str | None) -> float:
+        if ended is None:
+            return self._opened_at  # nobody knows: not before somebody could have seen it
+        return ended if boot == self._boot_id else 0.0
+
+    def _finished(self, ending: Ending, unix: float) -> tuple[object, ...]:
+        return unix, ending_to_json(ending), self._boottime(), self._boot_id
 
     async def recover(self, *, unix: float) -> list[OperationRecord]:
         """Close what a crash left open (reference: safety A7); returns what was closed.
@@ -165,9 +188,8 @@ class SqliteLedger:
                     continue
                 ending = _after_crash(Phase(phase), same_boot=boot == self._boot_id)
                 connection.execute(
-                    "UPDATE operations SET phase = 'finished', finished_at = ?, ending = ? "
-                    "WHERE id = ?",
-                    (unix, ending_to_json(ending), operation_id),
+                    f"UPDATE operations SET {_FINISHED} WHERE id = ?",  # noqa: S608 -- ours
+                    (*self._finished(ending, unix), operation_id),
                 )
                 closed.append(_require(_by_id(connection, operation_id)))
             return closed
