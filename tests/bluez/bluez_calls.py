@@ -16,6 +16,7 @@ from .bluez_errors import (
     BluezError,
     does_not_exist,
     failed,
+    in_progress,
     no_such_method,
     no_such_object,
     not_ready,
@@ -98,7 +99,9 @@ async def _connect(bluez: ScriptedBluez, call: Call) -> Answer:
     if is_connected(bluez, path):
         return NOTHING
     if path in bluez.connecting:
-        raise failed("Operation already in progress")  # from 5.82 on: InProgress
+        if bluez.version >= names.TRIXIE:
+            raise in_progress("In Progress")
+        raise failed("Operation already in progress")
     canceled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     bluez.connecting[path] = canceled
     try:
@@ -142,9 +145,11 @@ def _resolve(bluez: ScriptedBluez, path: str, lock: ScriptedLock) -> None:
 
 
 def _announce(bluez: ScriptedBluez, path: str, lock: ScriptedLock) -> None:
-    """From now on its UUIDs are those of its services, not those that it advertises."""
+    """From now on its UUIDs are those of its services; 5.66 forgets those that it advertises."""
     bluez.resolved.add(path)
     uuids = [*BASIC_SERVICES, lock.profile.service]
+    if bluez.version >= names.TRIXIE:
+        uuids += lock.advertised()["UUIDs"].value
     changes = {"UUIDs": Variant("as", uuids), "ServicesResolved": Variant("b", True)}
     bluez.set(path, names.DEVICE, **changes)
 

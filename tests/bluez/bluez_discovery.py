@@ -19,6 +19,8 @@ def is_powered(bluez: ScriptedBluez, path: str) -> bool:
     return bool(bluez.get(path, names.ADAPTER, "Powered"))
 
 
+REPEATED = {"RSSI", "ManufacturerData", "ServiceData"}
+"""Properties that are told again although they have not changed, where duplicates are wanted."""
 RESOLVED = {"UUIDs", "Name", "Alias"}
 """Properties that what was read over a connection has replaced for good."""
 
@@ -84,14 +86,16 @@ def _hear(bluez: ScriptedBluez, lock: ScriptedLock, device: str, adapter: str) -
         bluez.add(device, names.DEVICE, device_properties(lock, device))
         return
     duplicates = any("DuplicateData" in one and one["DuplicateData"].value for one in filters)
-    changes = {"RSSI": advertised["RSSI"]}  # each time, whether it has changed or not
+    # 5.66 tells the signal strength each time, whether it has changed or not.
+    changes = {} if bluez.version >= names.TRIXIE else {"RSSI": advertised["RSSI"]}
     for name, value in advertised.items():
         if device in bluez.resolved and name in RESOLVED:
             continue
-        again = duplicates and name in ("ManufacturerData", "ServiceData")
+        again = duplicates and name in REPEATED
         if again or value != _held(bluez, device, name):
             changes[name] = value
-    bluez.set(device, names.DEVICE, **changes)
+    if changes:
+        bluez.set(device, names.DEVICE, **changes)
 
 
 def _held(bluez: ScriptedBluez, device: str, name: str) -> Variant | None:

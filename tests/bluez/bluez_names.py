@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+BOOKWORM, TRIXIE = (5, 66), (5, 82)
+"""The versions of BlueZ that the script was compared with; some answers differ."""
 ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
 SERVICE, CHARACTERISTIC = "org.bluez.GattService1", "org.bluez.GattCharacteristic1"
 PROPERTIES = "org.freedesktop.DBus.Properties"

@@ -10,7 +10,7 @@ from itertools import count
 import anyio
 from anyio.abc import TaskGroup
 
-from bleagent.doors import Door, Doors
+from bleagent.doors import Door, Doors, Listener
 from bleagent.model import Action, LockFacts, OperationRecord, OperationRequest, Principal
 from bleagent.policy import Policy
 from bleagent.radio import BluetoothRadio
@@ -26,47 +26,49 @@ DEADLINE = 20.0
 """Seconds for an operation; machines may be slow."""
 
 
+class Faults(Listener):
+    """What nobody expected: none of it may happen in any story."""
+
+    def __init__(self) -> None:
+        self.seen: list[Exception] = []
+
+    def failed(self, operation_id: str, error: Exception) -> None:
+        del operation_id
+        self.seen.append(error)
+
+
 class Gateway:
     """One agent with one door for each lock."""
 
     def __init__(self, layer: Layer, locks: list[LockHere], tasks: TaskGroup) -> None:
         self.layer = layer
-        self._locks = locks
+        self.faults = Faults()
         self._tasks = tasks
         self._clock = LoopClock()
         self._ids = count(1)
-        facts = [self._facts(lock) for lock in locks]
+        self._doors = {lock.address: _door(lock) for lock in locks}
+        facts = [door.facts for door in self._doors.values()]
         settings = RadioSettings(adapters=(layer.adapter,))
         self.radio = BluetoothRadio(layer.bluetooth, self._clock, facts, settings)
-        self._facts_of = {one.name: one for one in facts}
-        self._doors = {lock.address: self._new_doors(lock) for lock in locks}
-
-    @staticmethod
-    def _facts(lock: LockHere) -> LockFacts:
-        return LockFacts(
-            name=lock.address,
-            device_id=f"device {lock.address}",
-            keys=lock.lock.keys,
-            address=lock.address,
+        self._memory = MemoryLocks()
+        links = LinkPorts(
+            radio=self.radio, memory=self._memory, clock=self._clock,
+            new_iv=lambda: secrets.token_bytes(16), judge=self.radio, trouble=self.radio.trouble,
+        )  # fmt: skip
+        self._supervisor = Supervisor(
+            {name: (door.facts, door.policy) for name, door in self._doors.items()},
+            links,
+            tasks,
+            lambda _, error: self.faults.seen.append(error),
         )
 
     def _new_doors(self, lock: LockHere) -> Doors:
-        firmware = lock.lock.firmware
-        memory, clock = MemoryLocks(), self._clock
-        ports = Ports(
-            cloud=DirectCloud(lock.lock.keys, firmware.dialect, clock, takes=0.0),
-            ledger=MemoryLedger(marks=memory.marks),
-            memory=memory,
-            clock=clock,
-        )
-        links = LinkPorts(
-            radio=self.radio, memory=memory, clock=clock, new_iv=lambda: secrets.token_bytes(16),
-            judge=self.radio, trouble=self.radio.trouble,
-        )  # fmt: skip
-        policy = Policy(major=firmware.protocol[0], security_v2=firmware.security_v2, linger=0.0)
-        door = Door(self._facts_of[lock.address], policy)
-        supervisor = Supervisor({lock.address: (door.facts, policy)}, links, self._tasks)
-        return Doors({lock.address: door}, ports, supervisor, self._tasks)
+        """With no memory of an operation before: each story asks as if for the first time."""
+        cloud = DirectCloud(lock.lock.keys, lock.lock.firmware.dialect, self._clock, takes=0.0)
+        ledger = MemoryLedger(marks=self._memory.marks)
+        ports = Ports(cloud=cloud, ledger=ledger, memory=self._memory, clock=self._clock)
+        door = {lock.address: self._doors[lock.address]}
+        return Doors(door, ports, self._supervisor, self._tasks, self.faults)
 
     async def operate(
         self,
@@ -86,7 +88,20 @@ class Gateway:
             )
         )  # fmt: skip
         await doors.settled()
+        owner = self._supervisor.owner(lock.address)
+        while owner._runs:
+            await anyio.sleep(0.01)
         return record
+
+
+def _door(lock: LockHere) -> Door:
+    firmware = lock.lock.firmware
+    facts = LockFacts(
+        name=lock.address, device_id=f"device {lock.address}", keys=lock.lock.keys,
+        address=lock.address,
+    )  # fmt: skip
+    policy = Policy(major=firmware.protocol[0], security_v2=firmware.security_v2, linger=0.0)
+    return Door(facts, policy)
 
 
 @asynccontextmanager
@@ -97,3 +112,4 @@ async def gateway(layer: Layer, *locks: LockHere) -> AsyncIterator[Gateway]:
         tasks.start_soon(found.radio.run)
         yield found
         tasks.cancel_scope.cancel()
+    assert not found.faults.seen, found.faults.seen

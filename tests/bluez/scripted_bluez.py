@@ -30,7 +30,7 @@ from dbus_fast.aio import MessageBus
 from . import bluez_calls
 from .bluez_discovery import device_properties
 from .bluez_errors import BluezError, failed, no_such_object
-from .bluez_names import ADAPTER, DEVICE, OBJECT_MANAGER, PROPERTIES, ROOT
+from .bluez_names import ADAPTER, BOOKWORM, DEVICE, OBJECT_MANAGER, PROPERTIES, ROOT
 from .private_bus import private_bus
 from .scripted_lock import ScriptedLock
 
@@ -101,6 +101,8 @@ class ScriptedBluez:
         """Mistakes of this script itself; a test must end without any."""
         self.resolved: set[str] = set()
         """Device paths whose services are known, and with them other UUIDs than advertised."""
+        self.version = BOOKWORM
+        """Whose habits it has: ``BOOKWORM`` or ``TRIXIE``."""
         self.connect_timeout = CONNECT_TIMEOUT
         self.resolve_delay = 0.0
         """Seconds from Connected to ServicesResolved."""

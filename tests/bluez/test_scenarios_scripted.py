@@ -6,6 +6,7 @@ import pytest
 
 from bleagent.adapters.bluez import BluezBluetooth
 
+from .bluez_names import TRIXIE
 from .scenarios import Scenario, playable
 from .scripted_bluez import ScriptedBluez
 from .scripted_layer import ScriptedLayer
@@ -17,4 +18,18 @@ from .scripted_layer import ScriptedLayer
 async def test_scenario(
     bluez: ScriptedBluez, bluetooth: BluezBluetooth, scenario: Scenario
 ) -> None:
+    await scenario.story(ScriptedLayer(bluez, bluetooth))
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("records_come_at_once")
+@pytest.mark.parametrize(
+    "scenario",
+    [one for one in playable(ScriptedLayer.abilities) if "[v3.0]" in one.name],
+    ids=lambda one: one.name,
+)
+async def test_scenario_with_the_habits_of_a_newer_bluez(
+    bluez: ScriptedBluez, bluetooth: BluezBluetooth, scenario: Scenario
+) -> None:
+    bluez.version = TRIXIE
     await scenario.story(ScriptedLayer(bluez, bluetooth))
