@@ -102,7 +102,7 @@ class Site:
     async def up(self) -> AsyncIterator[None]:
         """Lock and cloud."""
         async with self.cloud.serve() as base_url, self.door.serve() as port:
-            self._configure(base_url, port)
+            self.configure(base_url, socket_radio(port))
             yield
 
     @asynccontextmanager
@@ -140,7 +140,8 @@ class Site:
                 await process.wait()
                 await process.aclose()
 
-    def _configure(self, base_url: str, port: int) -> None:
+    def configure(self, base_url: str, radio: str) -> None:
+        """Write the configuration; ``radio`` is its section, if any."""
         for name, value in (
             ("token", TOKEN), ("local", LOCAL_KEY), ("auth", AUTH_KEY), ("sec", SEC_KEY),
             ("cloud", self.cloud.secret.reveal().decode()),
@@ -154,8 +155,7 @@ class Site:
             f'[http]\nport = 0\ntoken = {{ file = "{self.folder}/token" }}\n'
             f'[cloud]\nbase_url = "{base_url}"\nclient_id = "{self.cloud.client_id}"\n'
             f'secret = {{ file = "{self.folder}/cloud" }}\nsigner = "{self.signer}"\n'
-            f'[radio]\nsocket = "127.0.0.1:{port}"\n[vault]\n{more.get("vault", "")}'
-            + "".join(map(self._lock, range(self.locks)))
+            f"{radio}[vault]\n{more.get('vault', '')}" + "".join(map(self._lock, range(self.locks)))
         )
 
     def _lock(self, number: int) -> str:
@@ -172,6 +172,11 @@ class Site:
             f'connection = "{self.connection}"\n'
             f'strategies = {{ offline = "{self.offline}" }}\n'
         )
+
+
+def socket_radio(port: int) -> str:
+    """The configuration's section for a virtual lock."""
+    return f'[radio]\nsocket = "127.0.0.1:{port}"\n'
 
 
 async def unlock(

@@ -30,6 +30,7 @@ from tests.system.daemon import (
     SEC_KEY,
     TOKEN,
     Site,
+    socket_radio,
     unlock,
 )
 from tests.system.faulty_daemon import PLACES
@@ -214,7 +215,7 @@ def _start(site: Site, *program: str) -> subprocess.CompletedProcess[bytes]:
 
 def test_a_fault_while_starting_is_told_the_same_way(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    site._configure("http://127.0.0.1:9", 9)
+    site.configure("http://127.0.0.1:9", socket_radio(9))
     done = _start(site, str(FAULTY), "start", str(tmp_path))
     assert done.returncode == 1
     assert Watched(site).canary.found(done.stderr + done.stdout) == []
@@ -249,7 +250,7 @@ def test_a_wrong_configuration_is_explained_without_what_is_in_it(
     tmp_path: Path, what: str
 ) -> None:
     site = Site(tmp_path)
-    site._configure("http://127.0.0.1:9", 9)
+    site.configure("http://127.0.0.1:9", socket_radio(9))
     before = site.config.read_text()
     after = BROKEN[what](before)
     assert after != before
@@ -276,7 +277,7 @@ def test_a_wrong_file_of_a_secret_is_explained_without_it(
     tmp_path: Path, file: str, mode: int, value: str, said: str
 ) -> None:
     site = Site(tmp_path)
-    site._configure("http://127.0.0.1:9", 9)
+    site.configure("http://127.0.0.1:9", socket_radio(9))
     (tmp_path / file).write_text(value)
     (tmp_path / file).chmod(mode)
     done = _start(site)

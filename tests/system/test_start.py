@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.daemon import Site, unlock
+from tests.system.daemon import Site, socket_radio, unlock
 
 TELLING = Path(__file__).with_name("telling_daemon.py")
 NEVER = re.compile(r"(typer|rich|pygments|bumble|bleagent\.(cli|simulator|demo|decode))(\.|$)")
@@ -90,7 +90,7 @@ def test_what_run_does_not_understand_ends_with_2(wrong: list[str]) -> None:
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     site = Site(tmp_path)
-    site._configure("http://127.0.0.1:9", 9)
+    site.configure("http://127.0.0.1:9", socket_radio(9))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = "{}:{}".format(*taken.getsockname())
         port = f"port = {taken.getsockname()[1]}"
