@@ -22,8 +22,8 @@ from .adapters.sqlite_store import SqliteStore, StateDirectory
 from .adapters.systemd import SystemdManager
 from .clock import SystemClock
 from .cloud.client import CloudClient
-from .config import Config, load_config
-from .config_secrets import (
+from .config.file import Config, load_config
+from .config.secrets import (
     Secrets,
     cloud_settings,
     load_http_token,
@@ -38,8 +38,8 @@ from .http.auth import Tokens
 from .model import LockFacts
 from .operation_log import OperationLog
 from .ports import Bluetooth, LockRadio
-from .radio import BluetoothRadio
-from .radio_settings import Listeners, RadioSettings
+from .radio.bluetooth_radio import BluetoothRadio
+from .radio.settings import Listeners, RadioSettings
 from .session import LinkPorts
 from .stall import StallWatch
 from .supervisor import Supervisor

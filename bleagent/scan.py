@@ -16,12 +16,12 @@ import anyio
 from protocol import LockKeys
 
 from .clock import SystemClock
-from .config import load_config
+from .config.file import load_config
 from .errors import RadioUnavailable
 from .model import LockFacts, Sighting
-from .nearby import Nearby, nearby
 from .ports import Bluetooth, Clock
-from .sightings import Sightings
+from .radio.nearby import Nearby, nearby
+from .radio.sightings import Sightings
 
 REFRESH = 0.5
 """Seconds between two looks."""

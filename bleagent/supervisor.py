@@ -201,6 +201,7 @@ class LockOwner:
                     pause = min(2 * pause, LONGEST_PAUSE)
         except Exception as error:  # noqa: BLE001 - a fault of ours at one lock; the others go on
             self._fault(self._facts.name, error)
+            self._refuse(AgentError("a fault of the agent while it was connected"))
         finally:
             self._runs = False
             self._refuse(LinkLost("the agent is stopping"))

@@ -18,11 +18,11 @@ from fastapi.responses import JSONResponse
 from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bleagent.airtime import DAY, RadioAir
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
 from bleagent.model import Action, OperationRecord, OperationRequest, Principal
 from bleagent.ports import Clock, Ledger
+from bleagent.radio.airtime import DAY, RadioAir
 
 from .auth import Tokens, Unauthorized
 from .problems import problem, problem_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from bleagent.airtime import LockAir, RadioAir
 from bleagent.doors import Doors
 from bleagent.model import OperationRecord, Outcome
+from bleagent.radio.airtime import LockAir, RadioAir
 
 STATUS_OF = {
     Outcome.CONFIRMED: 200,

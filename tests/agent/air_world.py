@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from bleagent.airtime import AdapterAir, LockAir
 from bleagent.errors import AgentError, RadioStuck
 from bleagent.model import LockFacts, Sighting
-from bleagent.radio import BluetoothRadio
-from bleagent.radio_settings import Listeners, RadioSettings
-from bleagent.recovery import Remedy, Rung
+from bleagent.radio.airtime import AdapterAir, LockAir
+from bleagent.radio.bluetooth_radio import BluetoothRadio
+from bleagent.radio.recovery import Remedy, Rung
+from bleagent.radio.settings import Listeners, RadioSettings
 from bleagent.simulator import virtual_time
 from bleagent.simulator.air import AirLock, FakeAdapter
 from bleagent.simulator.fake_bluetooth import FakeBluetooth

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bleagent.cloud.settings import CloudSettings, Signer, Transport
-from bleagent.config import load_config
-from bleagent.config_secrets import cloud_settings, load_secrets, load_vault_key, load_vault_keys
+from bleagent.config.file import load_config
+from bleagent.config.secrets import cloud_settings, load_secrets, load_vault_key, load_vault_keys
 from bleagent.errors import ConfigError, SecretError
 from bleagent.policy import CodeSource, Connection, DeviceRandom, LockVia, Offline, Policy, SnStart
 from protocol import DpName, InstructionAir, Secret

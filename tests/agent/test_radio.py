@@ -13,7 +13,7 @@ from bleagent.errors import LockNotFound, PairingRefused, RadioBusy, RadioUnavai
 from bleagent.model import Action, OperationRequest, Outcome, Principal, Priority
 from bleagent.policy import Policy
 from bleagent.ports import HandshakeJudge, LockRadio
-from bleagent.radio_settings import RadioSettings
+from bleagent.radio.settings import RadioSettings
 from bleagent.session import LinkPorts
 from bleagent.simulator.air import AirLock
 from bleagent.simulator.fakes import DirectCloud, MemoryLedger, MemoryLocks

@@ -13,8 +13,8 @@ from bleagent.errors import (
     RadioStuck,
     RadioUnavailable,
 )
-from bleagent.radio_settings import RadioSettings
-from bleagent.recovery import Rung, Symptom
+from bleagent.radio.recovery import Rung, Symptom
+from bleagent.radio.settings import RadioSettings
 
 from .air_world import FRONT, Air, facts, rehearse
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from bleagent.recovery import (
+from bleagent.radio.recovery import (
     COURSES,
     ENDLESS,
     MAX_COOLING,

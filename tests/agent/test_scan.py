@@ -11,7 +11,8 @@ import pytest
 
 from bleagent.errors import RadioUnavailable
 from bleagent.model import LockFacts
-from bleagent.nearby import Nearby, printable
+from bleagent.radio.nearby import Nearby, printable
+from bleagent.radio.sightings import Sightings
 from bleagent.scan import (
     HELP_AFTER,
     NOTHING_HEARD,
@@ -24,7 +25,6 @@ from bleagent.scan import (
     listen,
     view_for,
 )
-from bleagent.sightings import Sightings
 from bleagent.simulator import virtual_time
 from bleagent.simulator.air import AirLock
 from bleagent.simulator.fake_bluetooth import FakeBluetooth

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bleagent.model import LockFacts, Sighting
-from bleagent.sightings import (
+from bleagent.radio.sightings import (
     DECIPHER_BURST,
     DECIPHER_RATE,
     FORGIVEN_AFTER,

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from bleagent.errors import LinkLost, LinkTimeout, LockChanged, LockNotFound
+from bleagent.errors import AgentError, LinkError, LinkLost, LinkTimeout, LockChanged, LockNotFound
 from bleagent.model import Priority, Proven, Step
 from bleagent.policy import Connection
 from bleagent.simulator.faults import Faults, NotifyFault
@@ -136,9 +136,10 @@ def test_a_fault_of_ours_at_one_lock_is_told_and_ends_nothing_else() -> None:
         whole = owner._ports
         broken: Any = None
         owner._ports = replace(whole, memory=broken)
-        with pytest.raises(LinkLost):
+        with pytest.raises(AgentError) as caught:
             async with owner.use():
                 pytest.fail("there is no memory to read the mark from")
+        assert not isinstance(caught.value, LinkError)  # it is not to be tried again
         assert seen == [(DOOR, "AttributeError")]
         owner._ports = whole
         async with owner.use():

@@ -13,8 +13,8 @@ from anyio.abc import TaskGroup
 from bleagent.doors import Door, Doors, Listener
 from bleagent.model import Action, LockFacts, OperationRecord, OperationRequest, Principal
 from bleagent.policy import Policy
-from bleagent.radio import BluetoothRadio
-from bleagent.radio_settings import RadioSettings
+from bleagent.radio.bluetooth_radio import BluetoothRadio
+from bleagent.radio.settings import RadioSettings
 from bleagent.session import LinkPorts
 from bleagent.simulator.fakes import DirectCloud, LoopClock, MemoryLedger, MemoryLocks
 from bleagent.supervisor import Supervisor

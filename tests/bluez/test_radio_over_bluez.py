@@ -13,9 +13,9 @@ from bleagent.adapters.bluez import BluezBluetooth
 from bleagent.clock import SystemClock
 from bleagent.errors import LinkError, LinkLost, RadioUnavailable
 from bleagent.model import LockFacts
-from bleagent.radio import BluetoothRadio
-from bleagent.radio_settings import Listeners
-from bleagent.recovery import Remedy, Rung
+from bleagent.radio.bluetooth_radio import BluetoothRadio
+from bleagent.radio.recovery import Remedy, Rung
+from bleagent.radio.settings import Listeners
 
 from .conversation import KEYS, open_door
 from .doors import ADDRESS, conversation, door, until

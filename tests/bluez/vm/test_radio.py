@@ -14,9 +14,9 @@ from bleagent.adapters.bluez import BluezBluetooth
 from bleagent.clock import SystemClock
 from bleagent.errors import LinkError, LinkLost
 from bleagent.model import LockFacts
-from bleagent.radio import BluetoothRadio
-from bleagent.radio_settings import Listeners
-from bleagent.recovery import Rung
+from bleagent.radio.bluetooth_radio import BluetoothRadio
+from bleagent.radio.recovery import Rung
+from bleagent.radio.settings import Listeners
 from tests.bluez.air import Air
 from tests.bluez.appliance.machine import Machine
 from tests.bluez.conversation import KEYS, open_door

@@ -15,7 +15,7 @@ from itertools import count
 
 import anyio
 
-from .model import Priority
+from bleagent.model import Priority
 
 
 @dataclass(order=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bleagent.errors import LinkError, LockNotFound, RadioUnavailable
+from bleagent.ports import Clock
+
 from .antenna import Antenna
-from .errors import LinkError, LockNotFound, RadioUnavailable
-from .ports import Clock
 from .sightings import Candidate, Heard, Sightings
 
 RECENT = 15.0

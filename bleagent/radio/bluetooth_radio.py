@@ -18,22 +18,17 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from bleagent.errors import AgentError, LinkError, RadioBusy, RadioStuck, RadioUnavailable
+from bleagent.model import AdapterInfo, LockFacts, Priority, Sighting
+from bleagent.ports import Bluetooth, Clock, LockLink, ServiceManager
+
 from .airtime import LockAir, RadioAir, Usage
 from .antenna import Antenna, Surroundings
 from .bounds import CALL_BOUND, bounded
 from .choice import RECENT, Choice, Chooser
-from .errors import (
-    AgentError,
-    LinkError,
-    RadioBusy,
-    RadioStuck,
-    RadioUnavailable,
-)
 from .gate import Turn
-from .model import AdapterInfo, LockFacts, Priority, Sighting
-from .ports import Bluetooth, Clock, LockLink, ServiceManager
-from .radio_settings import Listeners, RadioSettings
 from .recovery import Ladder, Remedy, Rung, Situation, Symptom
+from .settings import Listeners, RadioSettings
 from .sightings import Sightings
 
 log = structlog.get_logger()

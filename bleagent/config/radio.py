@@ -6,8 +6,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .config_base import Section, mismatch
-from .policy import Connection
+from bleagent.policy import Connection
+
+from .base import Section, mismatch
 
 _ADAPTER = r"^hci[0-9]{1,3}$"
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import anyio
 
-from .errors import RadioBusy
+from bleagent.errors import RadioBusy
 
 CALL_BOUND = 15.0
 """Seconds for one call about adapters or devices."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .model import Sighting
+from bleagent.model import Sighting
+
 from .recovery import Remedy
 
 

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeVar
 
+from bleagent.model import LockFacts, Sighting
 from protocol import LocalProtocolError
 from protocol.advertised_id import elements
 from protocol.advertisement import Advertisement
-
-from .model import LockFacts, Sighting
 
 T = TypeVar("T")
 

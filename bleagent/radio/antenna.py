@@ -16,13 +16,14 @@ from dataclasses import dataclass
 
 import anyio
 
+from bleagent.errors import IncompleteTable, LinkError, RadioBusy, RadioUnavailable
+from bleagent.model import Priority, Sighting
+from bleagent.ports import Bluetooth, Clock, LockLink
+
 from .airtime import AdapterAir
 from .bounds import CALL_BOUND, bounded
-from .errors import IncompleteTable, LinkError, RadioBusy, RadioUnavailable
 from .gate import Gate, Turn
 from .leftovers import Leftovers
-from .model import Priority, Sighting
-from .ports import Bluetooth, Clock, LockLink
 from .recovery import Ladder, Remedy, Rung, Situation, Symptom
 from .sightings import Heard
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from bleagent.errors import LinkError
+from bleagent.ports import Bluetooth, Clock
+
 from .bounds import CALL_BOUND, bounded
-from .errors import LinkError
-from .ports import Bluetooth, Clock
 
 LOOKS = (0.0, 0.5, 1.5, 4.0, 10.0)
 """Seconds after an attempt that was not made at which it is seen that nothing of it is left."""

@@ -7,13 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from protocol import LockKeys, Secret
-
-from .cloud.settings import CloudSettings
-from .config import Config, LockConfig, SecretSource
-from .errors import SecretError
-from .model import LockFacts
-from .vault import (
+from bleagent.cloud.settings import CloudSettings
+from bleagent.errors import SecretError
+from bleagent.model import LockFacts
+from bleagent.vault import (
     NamedKey,
     VaultKeys,
     create_vault_key,
@@ -21,6 +18,9 @@ from .vault import (
     require_key_size,
     without_line_end,
 )
+from protocol import LockKeys, Secret
+
+from .file import Config, LockConfig, SecretSource
 
 DEFAULT_KEY = "vault.key"
 """Of the state directory."""

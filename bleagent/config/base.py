@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
-from .config_errors import WHOLE
+from .errors import WHOLE
 
 
 class Section(BaseModel):

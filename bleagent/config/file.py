@@ -18,16 +18,16 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from bleagent.cloud.settings import Signer, Transport
+from bleagent.errors import ConfigError
+from bleagent.policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SnStart
+from bleagent.vault import read_credential, read_secret
 from protocol import DpMap, InstructionAir, LocalProtocolError, Secret
 from protocol.dpmap import LockGeneration
 
-from .cloud.settings import Signer, Transport
-from .config_base import Section, mismatch
-from .config_errors import WHOLE, explain
-from .config_radio import LockRadioConfig, RadioConfig, check_radio
-from .errors import ConfigError
-from .policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SnStart
-from .vault import read_credential, read_secret
+from .base import Section, mismatch
+from .errors import WHOLE, explain
+from .radio import LockRadioConfig, RadioConfig, check_radio
 
 
 def _absolute(path: Path) -> Path:
