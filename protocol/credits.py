@@ -102,10 +102,11 @@ class RecordCredits:
         """Whether one acknowledgement of status 0 may go out now."""
         if self._asked_at is None or self._over:
             return False
-        if self._open and not self._waiting and not self._unsure:
+        if self._waiting or self._unsure:
+            return False  # it could be the one that the lock forgets
+        if self._open:
             return True
-        quiet = now - self._last_report_at >= QUIET
-        return quiet and self._unsure_stored > 0 and not self._unsure
+        return self._unsure_stored > 0 and now - self._last_report_at >= QUIET
 
     def check(self, now: float) -> None:
         """Insist on a credit.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol import events as ev
@@ -469,6 +469,19 @@ def test_a_record_is_not_acknowledged_behind_the_books() -> None:
     assert free.central.send(CommandCode.REPORT_TIMED, b"\0").code == CommandCode.REPORT_TIMED
 
 
+def test_a_slow_disk_is_not_taken_for_quiet() -> None:
+    """An unsure record is on disk, a backlog one is not: it is what an ack would delete."""
+    books = RecordCredits()
+    books.asked(0.0, None)
+    live, kept = record(2000), record(1)
+    assert books.received(live, 0.9) is Origin.UNSURE
+    assert books.received(kept, 1.2) is Origin.BACKLOG
+    books.stored(live)
+    assert not books.available(1.2 + 2 * QUIET)
+    books.stored(kept)
+    assert books.available(1.2 + 2 * QUIET)
+
+
 # -- a model of the lock
 
 
@@ -511,6 +524,7 @@ class ModelLock:
         st.sampled_from(["wait", "wait", "wait", "live", "store", "store"]), max_size=60
     ),
 )
+@example(stored=[1], clock_known=False, steps=["wait"] * 3 + ["live"] + ["wait"] * 9)
 def test_no_interleaving_loses_or_strands_a_record(
     stored: list[int], clock_known: bool, steps: list[str]
 ) -> None:
