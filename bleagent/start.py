@@ -18,8 +18,9 @@ from pathlib import Path
 FAULT = 1
 CANNOT_START = 2
 STUCK = 3
-LEFT_OUT = ("rich", "pygments")
-"""What other libraries use where it is there; in this process it is not."""
+LEFT_OUT = ("rich", "pygments", "sniffio")
+"""What other libraries use where it is there; in this process it is not. The last one is looked
+for by each call to the cloud, several times, in every folder of the path."""
 
 
 def main(given: Sequence[str] | None = None) -> int:

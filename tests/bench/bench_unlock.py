@@ -2,8 +2,9 @@
 
 ``bench_unlock.py [--quick] [--json FILE]``. The job runs with the real store on this disk, the
 virtual lock behind a link with a round-trip time, and a cloud that answers when told to. The
-floor is what no software can save, over the same link with nothing behind it, measured in turn
-with the job: three exchanges for an opening from nothing, one on a connection that is there. What
+floor is what no software can save, the same packets over the same link with nothing behind it,
+measured in turn with the job: three exchanges for an opening from nothing, one on a connection
+that is there. What
 remains, less the time that the virtual lock is at work, is ours: codec, job and three commits to
 disk; with the store in memory the same without the commits.
 """
@@ -56,8 +57,10 @@ from bleagent.vault import Vault  # noqa: E402
 from protocol import Secret  # noqa: E402
 from tests.system.daemon import CODE, KEYS, Site, unlock  # noqa: E402
 
-EXCHANGES = 3
-"""Question and answer of device information, pairing and opening."""
+INFO, PAIR, TIME, OPEN = (2, 7), (5, 4), (3, 0), (4, 6)
+"""Writes and notifications of 20 bytes: device information, pairing and the time question behind
+it, its answer, the opening and the lock's word (counted on the virtual lock of protocol 3.0)."""
+COLD, WARM = (INFO, PAIR, TIME, OPEN), (OPEN,)
 MIB_KB = 1024
 LIBRARIES = "anyio, fastapi, httpx, sqlite3, structlog, typer, uvicorn, Crypto.Cipher.AES"
 
@@ -203,7 +206,7 @@ class DelayedRadio:
 
 
 class Echo:
-    """A link that answers a write with a notification: the cheapest lock."""
+    """A link that answers the last write of an exchange with notifications: the cheapest lock."""
 
     att_payload = 20
 
@@ -211,8 +214,9 @@ class Echo:
         self._send, self._receive = anyio.create_memory_object_stream[bytes](16)
 
     async def write(self, value: bytes) -> None:
-        """Answered at once."""
-        self._send.send_nowait(value)
+        """The first byte says how many notifications answer it."""
+        for _ in range(value[0]):
+            self._send.send_nowait(value)
 
     async def notifications(self) -> AsyncGenerator[bytes, None]:
         """The answers."""
@@ -221,15 +225,18 @@ class Echo:
                 yield value
 
 
-async def floor(rtt: float, exchanges: int = EXCHANGES) -> float:
-    """Seconds of the exchanges alone."""
+async def floor(rtt: float, exchanges: Sequence[tuple[int, int]] = COLD) -> float:
+    """Seconds of the packets alone."""
     async with anyio.create_task_group() as tasks:
         link = DelayedLink(Echo(), rtt, tasks)
         async with aclosing(link.notifications()) as answers:
             began = time.perf_counter()
-            for _ in range(exchanges):
-                await link.write(b"x")
-                await anext(answers)
+            for writes, notifications in exchanges:
+                for _ in range(writes - 1):
+                    await link.write(b"\0")
+                await link.write(bytes((notifications,)))
+                for _ in range(notifications):
+                    await anext(answers)
             took = time.perf_counter() - began
         tasks.cancel_scope.cancel()
     return took
@@ -308,7 +315,7 @@ async def overheads(bench: Bench, effort: Effort) -> list[Overhead]:
         for warm in (False, True):
             floors, unlocks, busy = [], [], []
             for door in doors:
-                floors.append(await floor(rtt, 1 if warm else EXCHANGES))
+                floors.append(await floor(rtt, WARM if warm else COLD))
                 unlocks.append(await bench.unlock(door))
                 busy.append(door.busy)
             found.append(
@@ -324,7 +331,7 @@ async def overheads(bench: Bench, effort: Effort) -> list[Overhead]:
 async def critical_path(bench: Bench, effort: Effort) -> CriticalPath:
     """A connection of 400 ms, a cloud of 150 ms, a round trip of 30 ms."""
     connect, cloud, rtt = 0.4, 0.15, 0.03
-    bound = max(connect, cloud) + cloud + EXCHANGES * rtt
+    bound = max(connect, cloud) + cloud + 3 * rtt
     doors = [bench.door(rtt, cloud=cloud, connect=connect) for _ in range(effort.unlocks // 2)]
     took = median([await bench.unlock(door) for door in doors])
     return CriticalPath(bound, took, took / bound)
