@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bleagent.simulator.cloud_faults import Fault, FaultKind
-from tests.bluez.air import Air
+from tests.bluez.air import Air, Radio
 from tests.bluez.air_site import AirSite, killed
 from tests.bluez.appliance.machine import PluggedAdapter
 from tests.system.daemon import unlock, unlock_when_rested
@@ -24,6 +24,11 @@ ROUNDS = 40 if os.environ.get("BLEAGENT_LONG") else 4
 
 def site_of(folder: Path, air: Air, adapter: PluggedAdapter, *, firmware: str = "v3.0") -> AirSite:
     return AirSite(folder, air, adapter.machine.environment, firmware=firmware)
+
+
+def is_att_request(packet: bytes) -> bool:
+    """Whether an L2CAP packet is an ATT request: MTU, finding, reading, or a write with answer."""
+    return packet[2:4] == b"\4\0" and packet[4] in (0x02, 0x04, 0x06, 0x08, 0x0A, 0x0C, 0x10, 0x12)
 
 
 async def radio_of(client: httpx.AsyncClient) -> dict[str, object]:
@@ -128,8 +133,17 @@ async def test_how_long_a_cold_opening_takes(
     tmp_path: Path, air: Air, vm_adapter: PluggedAdapter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Numbers for the README (``-s``); 40 openings with BLEAGENT_LONG=1, 4 otherwise."""
-    answered, opened, steps = [], [], []
+    answered, opened, steps, requests = [], [], [], []
     site = site_of(tmp_path, air, vm_adapter)
+    asked = 0
+
+    def count(sender: Radio, receiver: Radio, packet: bytes) -> bool:
+        nonlocal asked
+        del receiver
+        asked += sender is vm_adapter.radio and is_att_request(packet)
+        return False
+
+    air.drop = count
     async with site.up():
         text = site.config.read_text()
         site.config.write_text(text.replace("strategies =", "linger = 0.0\nstrategies ="))
@@ -139,12 +153,13 @@ async def test_how_long_a_cold_opening_takes(
                     while site.is_connected:
                         await anyio.sleep(0.02)
                 await anyio.sleep(2.5)
-                began = time.perf_counter()
+                asked, began = 0, time.perf_counter()
                 answer = await unlock(client, f"key {number}", deadline_ms=20_000)
                 answered.append(time.perf_counter() - began)
                 assert answer.json()["outcome"] == "confirmed", answer.text
                 opened.append(site.opened_at - began)
                 steps.append(answer.json()["steps"])
+                requests.append(asked)
     assert site.opened == ROUNDS
     with capsys.disabled():
         for name, times in (("POST to opened", opened), ("POST to answer", answered)):
@@ -152,3 +167,7 @@ async def test_how_long_a_cold_opening_takes(
             print(f"\n{name}: p50 {1000 * median(times):.0f} ms, p95 {1000 * p95:.0f} ms", end="")
         for step in ("connect", "device_info", "pair", "ack"):
             print(f"\n   {step} at {1000 * median(one[step] for one in steps):.0f} ms", end="")
+        print(
+            f"\nATT requests that wait for an answer: {requests[0]} the first time, then "
+            f"{median(requests[1:]):.0f}; and 3 exchanges with the lock's application", end=""
+        )  # fmt: skip
