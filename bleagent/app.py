@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,6 +25,7 @@ from .config.file import Config, load_config
 from .config.secrets import (
     Secrets,
     cloud_settings,
+    credentials_directory,
     load_http_token,
     load_secrets,
     load_vault_keys,
@@ -74,12 +74,6 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
                     "store.without_records", code=wrong.code, detail=str(wrong), advice=wrong.advice
                 )
             await _serve(config, found, store, on_ready)
-
-
-def credentials_directory() -> Path | None:
-    """Where systemd has put the credentials of this service, if it has."""
-    given = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(given) if given else None
 
 
 async def _serve(

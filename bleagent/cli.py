@@ -257,6 +257,29 @@ def scan(
     raise typer.Exit(0 if heard else UNREADABLE)
 
 
+@app.command()
+def forget(
+    lock: Annotated[str, typer.Argument(help="The lock's name in the configuration.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="The daemon's configuration.")],
+) -> None:
+    """Let a lock be proven anew: after it was updated, replaced or bound again.
+
+    The daemon pins what a lock was when it first took our key (protocol, security, identity), and
+    operates nothing else in its place. To be run while the daemon is stopped.
+
+    Exit status: 0 done, 2 not (the reason says what to do).
+    """
+    from bleagent import maintenance  # noqa: PLC0415 - the store, only here
+    from bleagent.errors import AgentError  # noqa: PLC0415
+
+    try:
+        known = anyio.run(maintenance.forget, config, lock)
+    except AgentError as error:
+        print(f"bleagent forget: {error}\n{error.advice}", file=sys.stderr)
+        raise typer.Exit(UNUSABLE) from None
+    print(f"{lock} will be proven anew" if known else f"nothing was remembered of {lock}")
+
+
 class Simulated(StrEnum):
     """What can be simulated, and how it is reached."""
 

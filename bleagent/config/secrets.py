@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,12 @@ def load_secrets(config: Config, credentials: Path | None) -> Secrets:
         cloud_secret=read(config.cloud.secret),
         locks={lock.name: _facts(lock, credentials) for lock in config.locks},
     )
+
+
+def credentials_directory() -> Path | None:
+    """Where systemd has put the credentials of this service, if it has."""
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(given) if given else None
 
 
 def load_http_token(config: Config, credentials: Path | None) -> Secret:

@@ -126,6 +126,10 @@ RULES: dict[str, Rule] = {
         never=EDGES | CLI_LIBRARIES | WIRING,
         may=frozenset({"bleagent.adapters.bluez"}),
     ),
+    # What an operator does to the state directory, with the agent stopped.
+    "bleagent.maintenance": Rule(
+        never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.adapters.sqlite_store"})
+    ),
     # A command that listens by itself, and draws what it hears.
     "bleagent.scan": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"},

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -352,3 +355,32 @@ async def test_a_no_that_the_store_did_not_take_is_not_forgotten(tmp_path: Path)
         kept = (await unlock_when_rested(client, "three")).json()
         assert (kept["outcome"], kept["offline"]) == ("unreached", False)
         assert site.opened == 1
+
+
+def _forget(site: Site, lock: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bleagent", "forget", lock, "--config", str(site.config)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+
+
+async def test_a_replaced_lock_is_operated_after_it_was_forgotten(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    async with site.up():
+        async with site.daemon() as (client, _):
+            assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
+            running = await anyio.to_thread.run_sync(_forget, site, "front")
+            assert (running.returncode, "process" in running.stderr) == (2, True)
+        with sqlite3.connect(tmp_path / "state" / "operations.db") as database:
+            database.execute("UPDATE proven_locks SET virtual_id = 'another'")
+        async with site.daemon() as (client, _):
+            body = (await unlock_when_rested(client, "two")).json()
+            assert (body["outcome"], body["code"]) == ("unreached", "lock-changed")
+        nowhere = await anyio.to_thread.run_sync(_forget, site, "back")
+        assert nowhere.returncode == 2
+        assert "there are: front" in nowhere.stderr
+        done = await anyio.to_thread.run_sync(_forget, site, "front")
+        assert (done.returncode, done.stdout) == (0, "front will be proven anew\n")
+        again = await anyio.to_thread.run_sync(_forget, site, "front")
+        assert again.stdout == "nothing was remembered of front\n"
+        async with site.daemon() as (client, _):
+            assert (await unlock(client, "three")).json()["outcome"] == "confirmed"
+        assert site.opened == 2
