@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +20,16 @@ from protocol import CommandCode, Datapoint, DpMap, DpName, LocalProtocolError, 
 from protocol import events as ev
 from protocol.times import ClockAnswer, DateAnswer, SavingAnswer, TimeAnswer, zone_field
 
-from .errors import AgentError, LinkError
+from .errors import AgentError, LinkError, StoreError
 from .lock_client import LockClient
 from .ports import Clock, LockMemory
 
 FOLLOWED = 10.0
 """Seconds after an outcome for which bolt and alarms still belong to its evidence (safety C4)."""
+NUMBER_WAIT = 0.05
+"""Seconds before it is looked again whether a number is free."""
+STORE_WAIT = 1.0
+"""Seconds before a report is stored again that could not be."""
 MAX_HEARD = 64
 """Single values remembered per connection; the oldest makes room for a new one."""
 
@@ -80,7 +85,7 @@ class Visit:
         self._clock = clock
         self._dps = dps
         self.failed: AgentError | None = None
-        """Why reports are no longer kept, if it was not the end of the link."""
+        """Why reports cannot be kept at the moment."""
         self._kept_one = anyio.Event()
         self._heard: deque[_Heard] = deque(maxlen=MAX_HEARD)
         self._follower: tuple[float, Follower] | None = None
@@ -92,20 +97,31 @@ class Visit:
 
     async def answer_times(self) -> None:
         """Answer every time question as soon as a number is free; ends with the link."""
-        client = self._client
         try:
             while True:
-                asked = await client.wait(ev.TimeAsked, math.inf)
-                await client.send(
-                    lambda asked=asked: client.central.answer_time(  # type: ignore[misc]
-                        asked, time_answer(asked.code, self._clock), self._clock.now()
-                    )
-                )
-        except (LinkError, LocalProtocolError):
-            return  # the link is gone, or every number below the reservation is used
+                asked = await self._client.wait(ev.TimeAsked, math.inf)
+                while not await self._answered(asked):
+                    pass
+        except LinkError:
+            return
+
+    async def _answered(self, asked: ev.TimeAsked) -> bool:
+        """Answer; or wait a little, if every number below a reservation is used (safety B1)."""
+        central, clock = self._client.central, self._clock
+        if central.own_numbers_left < 1:
+            await anyio.sleep(NUMBER_WAIT)
+            return False
+        with suppress(LocalProtocolError):  # then it cannot be answered at all
+            await self._client.send(
+                lambda: central.answer_time(asked, time_answer(asked.code, clock), clock.now())
+            )
+        return True
 
     async def keep_reports(self) -> None:
-        """Store every timed report raw, at once; ends with the link or when the store fails.
+        """Store every timed report raw, at once, and as long as it takes; ends with the link.
+
+        While the store fails nothing is lost that the link can hold: the report is tried again,
+        what comes behind it waits, and a lock that sends too many of them loses its link.
 
         None is acknowledged here: an acknowledgement of status 0 makes the lock forget
         whatever it sent last from its backlog (safety D1).
@@ -118,11 +134,23 @@ class Visit:
                 )
                 report = without_codes(seen.report, self._dps)
                 raw = report.code.to_bytes(2, "big") + report.to_bytes()
-                await self._memory.keep_report(self._lock, raw, unix=self._clock.unix())
+                while not await self._kept(raw):
+                    pass
                 client.central.record_stored(seen)
                 self._kept_one.set()
-        except AgentError as error:
-            self.failed = None if isinstance(error, LinkError) else error
+        except LinkError:
+            return
+
+    async def _kept(self, raw: bytes) -> bool:
+        """Put it on disk; or wait a little, if that fails."""
+        try:
+            await self._memory.keep_report(self._lock, raw, unix=self._clock.unix())
+        except StoreError as error:
+            self.failed = error
+            await anyio.sleep(STORE_WAIT)
+            return False
+        self.failed = None
+        return True
 
     async def one_kept(self, within: float) -> None:
         """Stay until a timed report is on disk, at most ``within`` seconds (safety A6)."""

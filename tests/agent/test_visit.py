@@ -116,6 +116,49 @@ def test_a_disk_that_keeps_no_report_does_not_change_the_outcome() -> None:
     rehearse(story)
 
 
+def test_a_report_that_cannot_be_kept_is_kept_when_there_is_room_again() -> None:
+    class Mended(MemoryLocks):
+        full = True
+
+        async def keep_report(self, lock: str, report: bytes, *, unix: float) -> None:
+            if self.full:
+                raise StoreError("no space left")
+            await super().keep_report(lock, report, unix=unix)
+
+    async def story(world: World) -> None:
+        disk = Mended()
+        rewire(world, memory=disk)
+        assert told(await world.operate()) == ("confirmed", "ok")
+        await anyio.sleep(2)
+        assert disk.reports == []
+        disk.full = False
+        await anyio.sleep(2)
+        assert len(disk.reports) == 1
+        assert len(world.radio.links) == 1
+
+    rehearse(story, linger=60.0)
+
+
+def test_a_time_question_waits_for_a_number_and_the_next_ones_are_answered_too() -> None:
+    async def story(world: World) -> None:
+        async with world.doors._supervisor.owner(DOOR).use() as session:
+            await anyio.sleep(1)
+            central = session.client.central
+            reservation = central.reserve(room=1)  # nothing is left below it
+            before = len(answers(world, 0x8011))
+            await happens(world, {"action": "ask_time", "kind": 0})
+            await anyio.sleep(2)
+            assert len(answers(world, 0x8011)) == before
+            central.cancel(reservation)
+            await anyio.sleep(0.1)
+            assert len(answers(world, 0x8011)) == before + 1
+            await happens(world, {"action": "ask_time", "kind": 0})
+            await anyio.sleep(0.1)
+            assert len(answers(world, 0x8011)) == before + 2
+
+    rehearse(story)
+
+
 def test_a_kept_report_names_the_door_and_carries_no_check_code() -> None:
     async def story(world: World) -> None:
         event = {"action": "report", "command": "0x8003", "time": 1_700_000_000}
