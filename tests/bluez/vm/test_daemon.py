@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from bleagent.simulator.cloud_faults import Fault, FaultKind
+from bleagent.simulator.profiles import PROFILE_NAMES
 from tests.bluez.air import Air, Radio
 from tests.bluez.air_site import AirSite, killed
 from tests.bluez.appliance.machine import PluggedAdapter
@@ -19,7 +20,10 @@ from tests.system.daemon import unlock, unlock_when_rested
 
 pytestmark = pytest.mark.anyio
 PATIENCE = 20.0
-ROUNDS = 40 if os.environ.get("BLEAGENT_LONG") else 4
+LONG = bool(os.environ.get("BLEAGENT_LONG"))
+ROUNDS = 40 if LONG else 2
+PROFILES = PROFILE_NAMES if LONG else ("v3.0", "v4-244", "secv2-244")
+"""The others are opened by the scenarios, through all but HTTP."""
 
 
 def site_of(folder: Path, air: Air, adapter: PluggedAdapter, *, firmware: str = "v3.0") -> AirSite:
@@ -38,7 +42,7 @@ async def radio_of(client: httpx.AsyncClient) -> dict[str, object]:
     return radio
 
 
-@pytest.mark.parametrize("firmware", ["v3.0", "v3.3", "v4-20", "v4-244", "secv2-20", "secv2-244"])
+@pytest.mark.parametrize("firmware", PROFILES)
 async def test_a_request_opens_the_door(
     tmp_path: Path, air: Air, vm_adapter: PluggedAdapter, firmware: str
 ) -> None:
@@ -132,7 +136,7 @@ async def test_bluetoothd_may_die_between_two_openings(
 async def test_how_long_a_cold_opening_takes(
     tmp_path: Path, air: Air, vm_adapter: PluggedAdapter, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Numbers for the README (``-s``); 40 openings with BLEAGENT_LONG=1, 4 otherwise."""
+    """Numbers for the README (``-s``); 40 openings with BLEAGENT_LONG=1, 2 otherwise."""
     answered, opened, steps, requests = [], [], [], []
     site = site_of(tmp_path, air, vm_adapter)
     asked = 0
