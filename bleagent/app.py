@@ -13,6 +13,7 @@ from socket import socket
 import anyio
 import structlog
 import uvicorn
+from anyio.abc import TaskGroup
 
 from . import logs
 from .adapters.httpx_transport import HttpxTransport
@@ -37,7 +38,7 @@ from .http.app import HttpParts, create_app
 from .http.auth import Tokens
 from .model import LockFacts
 from .operation_log import OperationLog
-from .ports import Bluetooth, LockRadio
+from .ports import Bluetooth, LockMemory, LockRadio
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
 from .session import LinkPorts
@@ -94,26 +95,8 @@ async def _serve(
     ):
         cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
         memory = HeldMemory(store.memory)
-
-        def keep_address(lock: str, address: str) -> None:
-            tasks.start_soon(_keep_address, store, lock, address)
-
-        listeners = Listeners(
-            wants_connection=lambda lock, _: supervisor.called(lock),
-            proved=keep_address,
-            full=lambda _, holding: supervisor.make_room(holding),
-        )
-        facts = [door.facts for door in doors.values()]
-        radio = await _radio(config, bluetooth, clock, facts, store, listeners)
-        links = LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv)
-        if isinstance(radio, BluetoothRadio):
-            links = replace(links, judge=radio, trouble=radio.trouble)
-            tasks.start_soon(radio.run)
-        supervisor = Supervisor(
-            {name: (door.facts, door.policy) for name, door in doors.items()},
-            links,
-            tasks,
-            told.lock_failed,
+        supervisor, radio = await _reach(
+            config, doors, bluetooth, store, memory, clock, tasks, told
         )
         ports = Ports(cloud=cloud, ledger=store.ledger, memory=memory, clock=clock)
         tokens, stall = Tokens(found.http_token), StallWatch(clock)
@@ -139,6 +122,37 @@ async def _serve(
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
         tasks.cancel_scope.cancel()
+
+
+async def _reach(
+    config: Config,
+    doors: dict[str, Door],
+    bluetooth: Bluetooth | None,
+    store: SqliteStore,
+    memory: LockMemory,
+    clock: SystemClock,
+    tasks: TaskGroup,
+    told: OperationLog,
+) -> tuple[Supervisor, BluetoothRadio | SocketRadio]:
+    """Who connects to the locks, and by what."""
+
+    def keep_address(lock: str, address: str) -> None:
+        tasks.start_soon(_keep_address, store, lock, address)
+
+    listeners = Listeners(
+        wants_connection=lambda lock, _: supervisor.called(lock),
+        proved=keep_address,
+        full=lambda _, holding: supervisor.make_room(holding),
+    )
+    facts = [door.facts for door in doors.values()]
+    radio = await _radio(config, bluetooth, clock, facts, store, listeners)
+    links = LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv)
+    if isinstance(radio, BluetoothRadio):
+        links = replace(links, judge=radio, trouble=radio.trouble)
+        tasks.start_soon(radio.run)
+    owned = {name: (door.facts, door.policy) for name, door in doors.items()}
+    supervisor = Supervisor(owned, links, tasks, told.lock_failed)
+    return supervisor, radio
 
 
 def _wrong_with(store: SqliteStore, radio: LockRadio) -> dict[str, str]:
