@@ -38,6 +38,7 @@ from .http.app import HttpParts, create_app
 from .http.auth import Tokens
 from .model import LockFacts
 from .operation_log import OperationLog
+from .policy import Listening
 from .ports import Bluetooth, LockMemory, LockRadio
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
@@ -284,8 +285,11 @@ async def _bluetooth(config: Config, clock: SystemClock) -> AsyncIterator[Blueto
         return
     # Only here: a rehearsal needs no Bluetooth stack, and loading it costs a tenth of a second.
     from .adapters.bluez import BluezBluetooth  # noqa: PLC0415
+    from .adapters.bluez.scan import Mode  # noqa: PLC0415
 
-    async with BluezBluetooth(clock) as bluetooth:
+    active = config.radio.scan is Listening.ACTIVE
+    mode = Mode.ACTIVE if active else Mode.PASSIVE_FIRST
+    async with BluezBluetooth(clock, mode=mode) as bluetooth:
         yield bluetooth
 
 

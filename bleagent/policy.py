@@ -47,6 +47,13 @@ class Offline(StrEnum):
     CACHED = "cached"  # with the last issued check code, sealed by us
 
 
+class Listening(StrEnum):
+    """Whether locks are asked for what they advertise only when asked (scan responses)."""
+
+    ACTIVE = "active"  # the default: all that a lock says is heard whenever it says it
+    PASSIVE = "passive"  # where bluetoothd can, and until a lock is heard that must be asked
+
+
 class Connection(StrEnum):
     """How long the connection to a lock is kept.
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bleagent.policy import Connection
+from bleagent.policy import Connection, Listening
 
 from .base import Section, mismatch
 
@@ -34,6 +34,8 @@ class RadioConfig(Section):
     slots: int = Field(
         default=3, ge=1, le=10, description="connections per adapter at one time, from 1 to 10"
     )
+
+    scan: Listening = Field(default=Listening.ACTIVE, description="active or passive")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

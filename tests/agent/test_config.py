@@ -146,6 +146,11 @@ def test_bluetooth_is_used_unless_a_virtual_lock_is_named(tmp_path: Path) -> Non
     text = '[radio]\nadapters = ["hci1", "hci0"]\nslots = 5\n'
     radio = load_config(written(tmp_path, HTTP + CLOUD + text + LOCK)).radio
     assert (radio.adapters, radio.slots) == (("hci1", "hci0"), 5)
+    assert radio.scan == "active"
+    passive = load_config(
+        written(tmp_path, WHOLE.replace("[[locks]]", '[radio]\nscan = "passive"\n[[locks]]', 1))
+    )
+    assert passive.radio.scan == "passive"
 
 
 def held(number: int, *more: str) -> str:
