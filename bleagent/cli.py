@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -162,6 +163,9 @@ def demo(
     claims against the lock's log. Exit status: 0 every claim was true, 1 one was not.
     """
     from bleagent import demo as showing  # noqa: PLC0415 - the simulator, only here
+
+    # Whoever stops it in another way than by Ctrl-C wants nothing to stay behind either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     async def main() -> bool:
         return await showing.show(keep=keep, verbose=verbose, as_json=as_json)

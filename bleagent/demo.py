@@ -36,6 +36,7 @@ from .demo_hand import by_hand
 from .simulator.cloud_actions import CloudLock
 from .simulator.cloud_faults import Fault, FaultKind
 from .simulator.profiles import profile
+from .simulator.quirks import Quirks
 from .simulator.socket_lock import SocketLock
 from .simulator.virtual_cloud import VirtualCloud
 from .simulator.virtual_lock import VirtualLock
@@ -119,7 +120,9 @@ class Demo:
         self.code = Secret(f"{secrets.randbelow(10**8):08}")
         self.token = _ascii(43)
         self.clock = SystemClock()
-        self.lock = VirtualLock(self.keys, profile(PROFILE), now=self.clock.now())
+        # As most locks in the field, and other than the recorded firmware, it tells of its bolt.
+        quirks = Quirks(reports_bolt=True)
+        self.lock = VirtualLock(self.keys, profile(PROFILE), quirks=quirks, now=self.clock.now())
         self.cloud = VirtualCloud()
         self.cloud.register(
             CloudLock(device_id=DEVICE, keys=self.keys, code=self.code, distributed=True)

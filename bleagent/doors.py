@@ -190,8 +190,10 @@ class Doors:
             raise TooLate("the deadline has passed")
         if request.stale:
             raise TooLate("the agent stood still when this request came: it may be old")
-        if request.lock in self._busy or now < self._rest_until.get(request.lock, 0.0):
-            raise LockBusy(f"{request.lock} is being operated")
+        if request.lock in self._busy:
+            raise LockBusy(f"{request.lock} is being operated, or its record awaited")
+        if (left := self._rest_until.get(request.lock, 0.0) - now) > 0:
+            raise LockBusy(f"{request.lock} rests for {left:.1f} s")
         last = self._last.get(request.lock)
         if last is None:
             last = await self._ports.ledger.last_of(request.lock)

@@ -114,6 +114,7 @@ class UnlockJob:
         self._steps: dict[str, float] = {}
         self._offline = False
         self._sending = False
+        self._in_the_way: AgentError | None = None
         self._committed_at = math.inf
         self.committed = False
         """Whether the last fragment was handed over."""
@@ -145,7 +146,7 @@ class UnlockJob:
                 await self._end(Ending(outcome=Outcome.UNCONFIRMED, code=code, moved="possible"))
             else:
                 if self._left() <= 0 and code == "cancelled":
-                    code = (self._owner.trouble() or TooLate).code
+                    code = (self._owner.trouble() or self._in_the_way or TooLate).code
                 await self._end(Ending(outcome=Outcome.UNREACHED, code=code))
 
     # -- the steps
@@ -160,6 +161,7 @@ class UnlockJob:
                 if not self._may_try_again(failure, pause):
                     await self._end(ending_of(failure))
                     break
+                self._in_the_way = failure if isinstance(failure, AgentError) else None
                 await anyio.sleep(pause)
                 pause *= 2
             meanwhile.cancel_scope.cancel()

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
@@ -32,6 +33,10 @@ MAX_BODY = 4096
 DEFAULT_DEADLINE = 15.0
 """Seconds for an operation whose caller names no deadline."""
 MAX_DEADLINE_MS = 30_000
+API = (
+    "POST /v1/locks/NAME/unlock, lock or hint with a JSON object of at most deadline_ms "
+    f"(1 to {MAX_DEADLINE_MS}) and after (an operation's id); GET /v1/locks, /v1/operations/ID."
+)
 
 
 NO_TELEMETRY: TelemetryConfig = {
@@ -161,6 +166,12 @@ def _add_errors(app: FastAPI) -> None:
             return problem(401, error.code, str(error), error.advice)
         return problem_of(error)
 
+    @app.exception_handler(StarletteHTTPException)
+    async def elsewhere(_request: Request, error: StarletteHTTPException) -> Response:
+        known = {404: "not-found", 405: "method-not-allowed"}
+        code = known.get(error.status_code, "request-invalid")
+        return problem(error.status_code, code, str(error.detail), API)
+
     @app.exception_handler(Exception)
     async def fault(_request: Request, _error: Exception) -> Response:
         # It is raised again and logged (type and places); the caller learns nothing of it.
@@ -179,7 +190,7 @@ def _add_errors(app: FastAPI) -> None:
 
 def _invalid(fields: list[str]) -> Response:
     named = ", ".join(sorted(set(fields)))
-    return problem(422, "request-invalid", f"cannot be used: {named}", "See the README's API part.")
+    return problem(422, "request-invalid", f"cannot be used: {named}", API)
 
 
 async def _body(request: Request) -> bytes | None:

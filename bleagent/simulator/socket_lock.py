@@ -31,6 +31,7 @@ class SocketLock:
         self._tap = tap
         self._central: SocketStream | None = None
         self._changed = anyio.Event()
+        self._passing = anyio.Lock()
 
     @asynccontextmanager
     async def serve(self, port: int = 0) -> AsyncIterator[int]:
@@ -102,6 +103,10 @@ class SocketLock:
 
     async def _pass_on(self, actions: list[Action]) -> None:
         self._changed.set()
+        async with self._passing:  # in order, whoever brought it about: a command or a timer
+            await self._pass_all(actions)
+
+    async def _pass_all(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, Opened | Closed):
                 self._tap("!", b"opened" if isinstance(action, Opened) else b"closed")

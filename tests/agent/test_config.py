@@ -48,7 +48,7 @@ def complaint(folder: Path, text: str) -> str:
 def test_the_example_is_read() -> None:
     config = load_config(EXAMPLE)
     assert [lock.name for lock in config.locks] == ["front-door"]
-    assert config.locks[0].strategies.offline is Offline.CACHED
+    assert config.locks[0].strategies.offline is Offline.NEVER
 
 
 def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:

@@ -336,6 +336,18 @@ def test_a_deadline_that_passes_while_connecting_says_what_was_in_the_way() -> N
     rehearse(story, faults=Faults(connect_delay=5.0))
 
 
+def test_a_deadline_between_two_attempts_says_what_the_first_one_met() -> None:
+    """A lock that does not answer our key is no lock that was asked too late."""
+
+    async def story(world: World) -> None:
+        mute = Faults(notifications=dict.fromkeys(range(40), NotifyFault.LOSE))
+        world.radio.faults = world.radio.then = mute
+        assert told(await world.operate(deadline=5.0)) == ("unreached", "lock-silent")
+        assert len(world.radio.links) > 1
+
+    rehearse(story)
+
+
 # -- the same lock as before
 
 

@@ -105,7 +105,11 @@ async def test_what_is_wrong_with_a_request_is_said_and_nothing_happens(tmp_path
         for answer in (bare, wrong, nowhere, odd, unknown, reused):
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["advice"]
-        assert (await client.get("/v1/locks/front/unlock")).status_code == 405
+        for path, status in (("/v1/locks/front/unlock", 405), ("/docs", 404)):
+            answer = await client.get(path)
+            assert answer.status_code == status
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "POST /v1/locks/NAME/unlock" in answer.json()["advice"]
         assert site.opened == 1
 
 
