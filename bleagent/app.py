@@ -122,6 +122,7 @@ async def _serve(
         supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
+            await supervisor.left()
         tasks.cancel_scope.cancel()
 
 
@@ -149,7 +150,7 @@ async def _reach(
     radio = await _radio(config, bluetooth, clock, facts, store, listeners)
     links = LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv)
     if isinstance(radio, BluetoothRadio):
-        links = replace(links, judge=radio, trouble=radio.trouble)
+        links = replace(links, judge=radio, trouble=radio.trouble, idle=radio.idle)
         tasks.start_soon(radio.run)
     owned = {name: (door.facts, door.policy) for name, door in doors.items()}
     supervisor = Supervisor(owned, links, tasks, told.lock_failed)

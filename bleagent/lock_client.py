@@ -145,6 +145,10 @@ class LockClient:
                 return event
         return None
 
+    def holds(self, kind: type[E], test: Callable[[E], bool] = lambda _: True) -> bool:
+        """Whether an event of a kind that passes the test has come in and was not taken."""
+        return any(isinstance(event, kind) and test(event) for event in self._events)
+
     async def wait(
         self, kind: type[E], until: float, test: Callable[[E], bool] = lambda _: True
     ) -> E:

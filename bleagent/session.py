@@ -25,6 +25,9 @@ from .visit import Visit
 MAX_SN_MARK = 2**31
 """A mark above this starts over at 1; reached after two thousand million sealed frames."""
 
+RECORDS_GRACE = 2.0
+"""Seconds, at most, for reports that have come in to be on disk before the connection is left."""
+
 Mark = Callable[[Step], None]
 GiveUp = Callable[[AgentError], None]
 
@@ -34,7 +37,8 @@ class LinkPorts:
     """What a connection needs of the outside. ``new_iv`` gives 16 fresh random bytes a call.
 
     ``judge`` is told who stood the handshake, where the radio has to choose (safety H1);
-    ``trouble`` says why a lock cannot be connected to at the moment.
+    ``trouble`` says why a lock cannot be connected to at the moment; ``idle`` is told of a lock
+    whose connection nobody uses any more, for those who wait for its slot.
     """
 
     radio: LockRadio
@@ -43,6 +47,7 @@ class LinkPorts:
     new_iv: Callable[[], bytes]
     judge: HandshakeJudge | None = None
     trouble: Callable[[str], AgentError | None] = lambda _: None
+    idle: Callable[[str], None] = lambda _: None
 
 
 @dataclass(slots=True)
@@ -103,6 +108,7 @@ async def open_session(
                     for duty in (visit.answer_times, visit.keep_reports, visit.tell_followers):
                         duties.start_soon(duty)
                     yield LockSession(client, visit)
+                    await visit.all_kept(RECORDS_GRACE)
                 duties.cancel_scope.cancel()
         if failure is not None:
             raise failure  # seen by the radio, too: the next candidate's turn

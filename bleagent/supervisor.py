@@ -79,9 +79,10 @@ class LockOwner:
         self._changed = anyio.Event()
         self._connecting: anyio.CancelScope | None = None
         self._runs = False
+        self._ended = anyio.Event()
         self._stopped = False
         self._keep_until = math.inf if policy.connection is Connection.HELD else 0.0
-        self._call_after = -math.inf
+        self._call_after = self._asked_until = -math.inf
         self._idle = False
         """Whether there is a connection that nobody uses."""
         self._room_wanted = False
@@ -131,9 +132,7 @@ class LockOwner:
 
     def keep_warm(self) -> None:
         """A hint that the lock will be wanted soon: connect now and stay for ``warm_for``."""
-        until = self._ports.clock.now() + self._policy.warm_for
-        self._keep_until = max(self._keep_until, until)
-        self.wake()
+        self._ask_until(self._ports.clock.now() + self._policy.warm_for)
 
     def called(self) -> bool:
         """The lock says that it has something to tell: visit it, if nobody has of late.
@@ -145,16 +144,20 @@ class LockOwner:
         if self._stopped or self._runs or now < self._call_after:
             return False
         self._call_after = now + CALL_AGAIN
-        self._keep_until = max(self._keep_until, now + CALL_STAY)
-        self.wake()
+        self._ask_until(now + CALL_STAY)
         return True
+
+    def _ask_until(self, until: float) -> None:
+        self._asked_until = max(self._asked_until, until)
+        self._keep_until = max(self._keep_until, until)
+        self.wake()
 
     def wake(self) -> None:
         """Look again at what is wanted."""
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
         if not self._runs and not self._stopped and self._is_wanted:
-            self._runs = True
+            self._runs, self._ended = True, anyio.Event()
             self._tasks.start_soon(self._run)
 
     def make_room(self) -> bool:
@@ -165,6 +168,11 @@ class LockOwner:
         self._room_wanted = True
         self.wake()
         return True
+
+    async def left(self) -> None:
+        """Wait until the owner's task has ended: nothing of this lock goes on any more."""
+        while self._runs:
+            await self._ended.wait()
 
     def stop(self) -> None:
         """Leave as soon as nobody uses the connection, and do not come back."""
@@ -177,12 +185,15 @@ class LockOwner:
 
     @property
     def _is_wanted(self) -> bool:
-        return bool(self._waiting) or self._ports.clock.now() < self._keep_until
+        kept = not self._stopped and self._ports.clock.now() < self._keep_until
+        return bool(self._waiting) or kept
 
     @property
     def _priority(self) -> Priority:
         """Of the connection that is made now."""
-        return min((one.priority for one in self._waiting), default=Priority.KEEPING)
+        asked_for = self._ports.clock.now() < self._asked_until
+        nobody = Priority.VISIT if asked_for else Priority.KEEPING
+        return min((one.priority for one in self._waiting), default=nobody)
 
     def _abandon_if_unwanted(self) -> None:
         """Nobody waits for the connection that is being made (any more)."""
@@ -193,18 +204,25 @@ class LockOwner:
         pause = FIRST_PAUSE
         try:
             while self._is_wanted:
-                lasted = await self._visit()
+                lasted = await self._visit_or_tell()
                 if lasted >= STABLE:
                     pause = FIRST_PAUSE
                 elif not self._waiting and self._is_wanted:
                     await self._pause(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
-        except Exception as error:  # noqa: BLE001 - a fault of ours at one lock; the others go on
-            self._fault(self._facts.name, error)
-            self._refuse(AgentError("a fault of the agent while it was connected"))
         finally:
             self._runs = False
+            self._ended.set()
             self._refuse(LinkLost("the agent is stopping"))
+
+    async def _visit_or_tell(self) -> float:
+        """As ``_visit``; a fault of ours at one lock is told, and the others go on."""
+        try:
+            return await self._visit()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self._fault(self._facts.name, error)
+            self._refuse(AgentError("a fault of the agent while it was connected"))
+            return 0.0
 
     async def _visit(self) -> float:
         """One connection, from connecting to leaving; for how many seconds it could be used."""
@@ -215,6 +233,7 @@ class LockOwner:
         def give_up(failure: AgentError) -> None:
             nonlocal told
             told = True  # whoever asks from here on waits for the next connection
+            self._connecting = None  # it is being left: nobody may cut that short
             self._refuse(failure)
 
         self._connecting = connecting = anyio.CancelScope()
@@ -240,12 +259,15 @@ class LockOwner:
             async with anyio.create_task_group() as watch:
                 watch.start_soon(self._wake_at_end, session)
                 while session.client.is_up:
-                    self._idle = not self._waiting
                     if self._waiting:
+                        self._idle = False
                         if not await self._lend_once(session):
                             break
-                        stay_until = now() + self._stay
+                        stay_until = self._stay_after_use(now())
                         continue
+                    if not self._idle:
+                        self._idle = True
+                        self._ports.idle(self._facts.name)  # somebody may wait for the slot
                     until = 0.0 if self._stopped else max(stay_until, self._keep_until)
                     left = min(until, session.client.alive_at + LONGEST_SILENCE) - now()
                     if left <= 0 or self._room_wanted:
@@ -256,11 +278,13 @@ class LockOwner:
         finally:
             self.paired = self._idle = False
 
-    @property
-    def _stay(self) -> float:
-        """Seconds to stay after a use."""
+    def _stay_after_use(self, now: float) -> float:
+        """Until when to stay; a warm lock is also connected to again until then."""
         policy = self._policy
-        return policy.warm_for if policy.connection is Connection.WARM else policy.linger
+        if policy.connection is not Connection.WARM:
+            return now + policy.linger
+        self._keep_until = max(self._keep_until, now + policy.warm_for)
+        return self._keep_until
 
     async def _lend_once(self, session: LockSession) -> bool:
         """To the most urgent one; whether the connection can still be used."""
@@ -329,6 +353,11 @@ class Supervisor:
         for lock in locks:
             if self._owners[lock].make_room():
                 return
+
+    async def left(self) -> None:
+        """Wait until every lock that was being left has been."""
+        for owner in self._owners.values():
+            await owner.left()
 
     def stop(self) -> None:
         """Leave every lock that nobody uses; those in use when they are released."""

@@ -28,6 +28,8 @@ FOLLOWED = 10.0
 """Seconds after an outcome for which bolt and alarms still belong to its evidence (safety C4)."""
 NUMBER_WAIT = 0.05
 """Seconds before it is looked again whether a number is free."""
+KEPT_LOOK = 0.02
+"""Seconds between two looks at whether everything is on disk."""
 STORE_WAIT = 1.0
 """Seconds before a report is stored again that could not be."""
 MAX_HEARD = 64
@@ -62,6 +64,10 @@ def without_codes(report: Report, dps: DpMap) -> Report:
     return replace(report, datapoints=tuple(cleaned(one) for one in report.datapoints))
 
 
+def _is_timed(event: ev.Reported) -> bool:
+    return event.report.time is not None
+
+
 @dataclass(frozen=True, slots=True)
 class _Heard:
     """One value that the lock reported: a state, or an alarm's record."""
@@ -87,6 +93,8 @@ class Visit:
         self.failed: AgentError | None = None
         """Why reports cannot be kept at the moment."""
         self._kept_one = anyio.Event()
+        self._keeping = False
+        """Whether a timed report is on its way to the disk."""
         self._heard: deque[_Heard] = deque(maxlen=MAX_HEARD)
         self._follower: tuple[float, Follower] | None = None
         self._news: deque[_Heard] = deque(maxlen=MAX_HEARD)
@@ -129,9 +137,9 @@ class Visit:
         client = self._client
         try:
             while True:
-                seen = await client.wait(
-                    ev.Reported, math.inf, lambda event: event.report.time is not None
-                )
+                self._keeping = False
+                seen = await client.wait(ev.Reported, math.inf, _is_timed)
+                self._keeping = True
                 report = without_codes(seen.report, self._dps)
                 raw = report.code.to_bytes(2, "big") + report.to_bytes()
                 while not await self._kept(raw):
@@ -156,6 +164,21 @@ class Visit:
         """Stay until a timed report is on disk, at most ``within`` seconds (safety A6)."""
         with anyio.move_on_after(within):
             await self._kept_one.wait()
+
+    async def all_kept(self, within: float) -> None:
+        """Wait until every timed report that came in is on disk, at most ``within`` seconds.
+
+        A live one exists nowhere else (safety D2), so not even a cancellation shortens it.
+        """
+        with anyio.move_on_after(within, shield=True):
+            while not await self._all_kept():
+                pass
+
+    async def _all_kept(self) -> bool:
+        if not self._keeping and not self._client.holds(ev.Reported, _is_timed):
+            return True
+        await anyio.sleep(KEPT_LOOK)
+        return False
 
     def forget_kept(self) -> None:
         """From here ``one_kept`` waits for a new one."""

@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from bleagent.errors import LinkError, LinkLost, LockNotFound
+from bleagent.errors import AgentError, LinkError, LinkLost, LockNotFound
 from bleagent.model import LockFacts, Priority
 
 MAX_LINE = 4096
@@ -48,7 +48,7 @@ class SocketRadio:
                 await link.begin()
                 tasks.start_soon(link.read)
                 yield link
-            except (LinkError, anyio.get_cancelled_exc_class()) as error:
+            except (AgentError, anyio.get_cancelled_exc_class()) as error:
                 failure = error
             tasks.cancel_scope.cancel()
             with anyio.move_on_after(1, shield=True):

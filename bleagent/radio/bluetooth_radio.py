@@ -18,7 +18,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from bleagent.errors import AgentError, LinkError, RadioBusy, RadioStuck, RadioUnavailable
+from bleagent.errors import LinkError, RadioBusy, RadioStuck, RadioUnavailable
 from bleagent.model import AdapterInfo, LockFacts, Priority, Sighting
 from bleagent.ports import Bluetooth, Clock, LockLink, ServiceManager
 
@@ -292,7 +292,7 @@ class BluetoothRadio:
         choice.antenna.gate.admit()  # who waits may now ask for this one's slot
         try:
             yield
-        except AgentError:
+        except LinkError:  # a store that fails says nothing about the lock
             self.disproved(lock)
             raise
         else:
@@ -312,6 +312,12 @@ class BluetoothRadio:
             self.sightings.failed(attempt.lock.name, address, self._clock.now())
 
     # -- being told
+
+    def idle(self, lock: str) -> None:
+        """Nobody uses this lock's connection: whoever waits for its slot may ask for it again."""
+        choice = self._connected.get(lock)
+        if choice is not None:
+            choice.antenna.gate.admit()
 
     def proved(self, lock: str) -> None:
         """The device that is connected as this lock stood the handshake.

@@ -108,7 +108,8 @@ class Gate:
             return
         first = self._waiters[0]
         if first.slot and self.full:
-            self._crowded()
+            if first.priority < Priority.KEEPING:  # two that are kept would displace each other
+                self._crowded()
             return
         heapq.heappop(self._waiters)
         self.connecting = True

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from bleagent.errors import LinkError, LinkLost, LockNotFound
+from bleagent.errors import AgentError, LinkError, LinkLost, LockNotFound
 from bleagent.model import LockFacts, Priority
 from bleagent.ports import Clock
 
@@ -51,13 +51,18 @@ class VirtualRadio:
         faults, self.faults = self.faults, self.then
         link = VirtualLink(self.lock, self._clock, faults, self.att_payload)
         self.links.append(link)
+        failure: BaseException | None = None
         async with anyio.create_task_group() as tasks:
             await link.up(tasks)
             try:
                 yield link
+            except (AgentError, anyio.get_cancelled_exc_class()) as error:
+                failure = error  # raised below: a task group would wrap it
             finally:
                 link.leave()
                 tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
 
 class VirtualLink:

@@ -12,6 +12,7 @@ import pytest
 from bleagent.errors import AgentError, LinkError, LinkLost, LinkTimeout, LockChanged, LockNotFound
 from bleagent.model import Priority, Proven, Step
 from bleagent.policy import Connection
+from bleagent.simulator.fakes import MemoryLocks
 from bleagent.simulator.faults import Faults, NotifyFault
 from bleagent.simulator.log import LinkChanged
 from bleagent.simulator.quirks import Quirks
@@ -344,6 +345,74 @@ def test_a_deadline_between_two_attempts_says_what_the_first_one_met() -> None:
         world.radio.faults = world.radio.then = mute
         assert told(await world.operate(deadline=5.0)) == ("unreached", "lock-silent")
         assert len(world.radio.links) > 1
+
+    rehearse(story)
+
+
+def test_a_warm_lock_is_kept_as_long_as_it_was_said() -> None:
+    async def story(world: World) -> None:
+        await world.operate()
+        await until(lambda: not world.doors.busy(DOOR))
+        await anyio.sleep(
+            150
+        )  # longer than the silence after which a lock is left and come back to
+        assert world.lock.is_connected
+        world.doors._supervisor.stop()
+
+    rehearse(story, connection=Connection.WARM, warm_for=300.0)
+
+
+@pytest.mark.parametrize("cause", ["a fault of ours", "a lock that is silent at first"])
+def test_a_held_lock_is_held_again_after_whatever_happened(cause: str) -> None:
+    async def story(world: World) -> None:
+        owner = owner_of(world)
+        whole, broken = owner._ports, cause == "a fault of ours"
+        nothing: Any = None
+        if broken:
+            owner._ports = replace(whole, memory=nothing)
+        world.doors._supervisor.start()
+        await anyio.sleep(1)
+        owner._ports = whole
+        await until(lambda: owner.paired, within=60.0)
+        world.doors._supervisor.stop()
+
+    silent = dict.fromkeys(range(40), NotifyFault.LOSE) if "silent" in cause else {}
+    rehearse(story, faults=Faults(notifications=silent), connection=Connection.HELD)
+
+
+def test_a_hint_after_stop_connects_to_nobody() -> None:
+    async def story(world: World) -> None:
+        async with owner_of(world).use():
+            world.doors._supervisor.stop()
+            owner_of(world).keep_warm()
+        await anyio.sleep(20)
+        assert len(world.radio.links) == 1
+        await world.doors._supervisor.left()
+
+    rehearse(story)
+
+
+@pytest.mark.parametrize("records", [1, 3])
+def test_what_came_in_before_the_link_ended_is_stored(records: int) -> None:
+    """A live record exists nowhere else (D2)."""
+
+    class SlowDisk(MemoryLocks):
+        async def keep_report(self, lock: str, report: bytes, *, unix: float) -> None:
+            await anyio.sleep(0.3)
+            await super().keep_report(lock, report, unix=unix)
+
+    async def story(world: World) -> None:
+        disk = SlowDisk()
+        world.build(memory=disk)
+        owner_of(world).called()
+        await until(lambda: owner_of(world).paired)
+        await anyio.sleep(3)
+        for value in range(records):
+            await happens(world, {"action": "record", "dp": 12, "value": value})
+        await anyio.sleep(0.1)
+        world.radio.links[-1].down("out of range")
+        await anyio.sleep(20)
+        assert len(disk.reports) == records
 
     rehearse(story)
 
