@@ -65,6 +65,14 @@ class AirSite(Site):
         """Whether any central is."""
         return self.peripheral.is_connected
 
+    def leave_range(self) -> None:
+        """Nobody hears the lock any more, nor it anybody."""
+        self._air.silence(self._radio)
+
+    def come_back(self) -> None:
+        """In range again."""
+        self._air.restore(self._radio)
+
 
 async def killed(process: Process) -> None:
     """Dead, without a word."""

@@ -115,6 +115,35 @@ async def test_killed_while_connected_it_finds_the_lock_again(
             assert (body["outcome"], site.opened) == ("confirmed", 2), body
 
 
+async def test_killed_in_the_middle_of_connecting_it_opens_after_its_restart(
+    tmp_path: Path, air: Air, vm_adapter: PluggedAdapter
+) -> None:
+    """BlueZ is left with a connect that nobody waits for any more."""
+    site = site_of(tmp_path, air, vm_adapter)
+    async with site.up():
+        async with site.daemon() as (client, process):
+            with anyio.fail_after(PATIENCE):
+                while (await radio_of(client))["heard_s_ago"] is None:
+                    await anyio.sleep(0.1)
+            site.leave_range()
+            async with anyio.create_task_group() as tasks:
+
+                async def ask() -> None:
+                    with pytest.raises(httpx.HTTPError):
+                        await unlock(client, "one", deadline_ms=20_000)
+
+                tasks.start_soon(ask)
+                with anyio.fail_after(PATIENCE):
+                    while (await radio_of(client))["attempts"] == 0:
+                        await anyio.sleep(0.02)
+                await anyio.sleep(0.5)  # bluetoothd is waiting for the lock
+                await killed(process)
+        site.come_back()
+        async with site.daemon() as (client, _):
+            body = (await unlock(client, "two", deadline_ms=30_000)).json()
+            assert (body["outcome"], site.opened) == ("confirmed", 1), body
+
+
 async def test_bluetoothd_may_die_between_two_openings(
     tmp_path: Path, air: Air, vm_adapter: PluggedAdapter
 ) -> None:
