@@ -86,6 +86,8 @@ class LockOwner:
         self._idle = False
         """Whether there is a connection that nobody uses."""
         self._room_wanted = False
+        self._hurry = False
+        """Somebody asked anew: a pause between two attempts is over."""
         self._trouble: AgentError | None = None
         self.paired = False
         """Whether there is a connection that a command could go out on at once."""
@@ -141,7 +143,8 @@ class LockOwner:
         or somebody who calls in its name, is not visited more often than once a minute.
         """
         now = self._ports.clock.now()
-        if self._stopped or self._runs or now < self._call_after:
+        busy = self.paired or self._connecting is not None or bool(self._waiting)
+        if self._stopped or busy or now < self._call_after:
             return False
         self._call_after = now + CALL_AGAIN
         self._ask_until(now + CALL_STAY)
@@ -149,6 +152,7 @@ class LockOwner:
 
     def _ask_until(self, until: float) -> None:
         self._asked_until = max(self._asked_until, until)
+        self._hurry = True
         self._keep_until = max(self._keep_until, until)
         self.wake()
 
@@ -209,7 +213,8 @@ class LockOwner:
                     pause = FIRST_PAUSE
                 elif not self._waiting and self._is_wanted:
                     await self._pause(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE)
+                    pause = FIRST_PAUSE if self._hurry else min(2 * pause, LONGEST_PAUSE)
+                    self._hurry = False
         finally:
             self._runs = False
             self._ended.set()
@@ -301,7 +306,7 @@ class LockOwner:
 
     async def _pause(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):
-            while not self._waiting and not self._stopped:
+            while not (self._waiting or self._stopped or self._hurry):
                 await self._changed.wait()
 
     def _mark(self, step: Step) -> None:

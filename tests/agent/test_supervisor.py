@@ -272,6 +272,24 @@ def test_a_held_lock_is_connected_again_and_left_before_it_hangs_up() -> None:
     rehearse(story, connection=Connection.HELD)
 
 
+@pytest.mark.parametrize("connection", [Connection.WARM, Connection.HELD])
+def test_a_hint_or_a_call_ends_the_pause_between_two_attempts(connection: Connection) -> None:
+    async def story(world: World) -> None:
+        world.radio.faults = world.radio.then = Faults(absent=True)
+        owner = owner_of(world)
+        owner.keep_warm()
+        await anyio.sleep(70)  # the pause is a long one by now
+        world.radio.faults = world.radio.then = Faults()
+        if connection is Connection.WARM:
+            owner.keep_warm()
+        else:
+            assert owner.called()
+        await until(lambda: owner.paired, within=1.0)
+        world.doors._supervisor.stop()
+
+    rehearse(story, connection=connection)
+
+
 def test_a_held_lock_that_is_away_is_looked_for_less_and_less_often() -> None:
     async def story(world: World) -> None:
         world.radio.faults = world.radio.then = Faults(absent=True)
