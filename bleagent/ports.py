@@ -254,10 +254,6 @@ class LockMemory(Protocol):
         """Replace the last one."""
         ...
 
-    async def keep_report(self, lock: str, report: bytes, *, unix: float) -> None:
-        """A timed report, raw (command and data); on disk when this returns."""
-        ...
-
 
 class RecordBook(Protocol):
     """Records on disk, each once (safety D3). All raise StoreError.

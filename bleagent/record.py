@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
-from protocol import DpType, Secret
+from protocol import Secret
 from protocol.records import RecordKind
 
 RELATIVE_BELOW = 30 * 365 * 24 * 3600
@@ -35,7 +35,7 @@ class Happening:
     """
 
     dp: int
-    type: DpType
+    type: int
     kind: RecordKind
     value: int | None
     data: Secret
@@ -62,10 +62,13 @@ class TakenReport:
     """A timed report as it goes to the disk.
 
     ``raw`` is command and data, codes zeroed. ``live``: it happens now, and is in no order with
-    what the backlog brings. ``may_match``: it may be a redelivery of one that may return.
-    ``may_return``: the lock may hand it out once more, so that a later one may be this one again.
-    ``proves`` are the records whose deletion at the lock this arrival proves: they return no more.
-    ``release``: nothing older can come any more, so it may be carried at once (safety D4).
+    what the backlog brings. ``only_copy``: for all that is known the lock has not stored it, so it
+    may take room that is reserved (D6). ``may_match``: it may be one that may return, delivered
+    again. ``may_return``: the lock may hand it out once more. ``proves`` are the records whose
+    deletion at the lock this arrival proves: they return no more. ``is_not``: records that it is
+    not, though they may return: nothing is handed out twice between an acknowledgement and the end
+    of a connection. ``behind``: it can only be a record with a higher number. ``release``: nothing
+    older can come any more, so it may be carried at once (safety D4).
     """
 
     lock: str
@@ -74,17 +77,21 @@ class TakenReport:
     happenings: tuple[Happening, ...]
     taken_at: float
     live: bool
+    only_copy: bool
     may_match: bool
     may_return: bool
     proves: tuple[int, ...] = ()
+    is_not: tuple[int, ...] = ()
+    behind: int = 0
     release: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What a report came to: its records' numbers, and which of them are new."""
+    """What a report came to: its records' numbers and ids, and which numbers are new."""
 
     records: tuple[int, ...]
+    ids: tuple[str, ...]
     new: tuple[int, ...]
 
 
@@ -130,7 +137,7 @@ class StoredRecord:
     lock: str
     device_id: str
     dp: int
-    type: DpType
+    type: int
     kind: RecordKind
     value: int | None
     data: Secret

@@ -245,8 +245,9 @@ class LockOwner:
         with connecting:
             try:
                 async with open_session(
-                    self._facts, self._policy, self._ports, self._priority, self._mark, give_up
-                ) as session:
+                    self._facts, self._policy, self._ports, self._priority, self._mark, give_up,
+                    self.wake,
+                ) as session:  # fmt: skip
                     self._connecting, began = None, now()
                     await self._lend(session)
             except (AgentError, LocalProtocolError) as error:
@@ -274,6 +275,8 @@ class LockOwner:
                         self._idle = True
                         self._ports.idle(self._facts.name)  # somebody may wait for the slot
                     until = 0.0 if self._stopped else max(stay_until, self._keep_until)
+                    if session.records.draining and not self._stopped:
+                        until = math.inf  # it has an end of its own
                     left = min(until, session.client.alive_at + LONGEST_SILENCE) - now()
                     if left <= 0 or self._room_wanted:
                         break
@@ -296,8 +299,10 @@ class LockOwner:
         one = min(self._waiting, key=lambda use: use.priority)
         self._waiting.remove(one)
         one.session = session
+        session.records.pause()
         one.granted.set()
         await one.released.wait()
+        session.records.resume()
         return not (one.broken or session.spent)
 
     async def _wake_at_end(self, session: LockSession) -> None:

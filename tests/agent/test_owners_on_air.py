@@ -15,7 +15,8 @@ from bleagent.policy import Connection, Policy
 from bleagent.radio import RadioSettings
 from bleagent.session import LinkPorts
 from bleagent.simulator.air import AirLock
-from bleagent.simulator.fakes import MemoryLocks
+from bleagent.simulator.fakes import MemoryLocks, record_ports
+from bleagent.simulator.record_fakes import MemoryRecords
 from bleagent.supervisor import Supervisor
 from tests.agent.air_world import FRONT, ROGUE, Air, facts, keys, rehearse
 
@@ -30,7 +31,7 @@ def supervise(
     draws, radio = count(1), air.radio
     links = LinkPorts(
         radio=radio, memory=memory or MemoryLocks(), clock=air.clock,
-        new_iv=lambda: next(draws).to_bytes(16, "big"),
+        new_iv=lambda: next(draws).to_bytes(16, "big"), records=record_ports(MemoryRecords()),
         judge=radio, trouble=radio.trouble, idle=radio.idle,
     )  # fmt: skip
     plain = Policy(major=4)
