@@ -53,6 +53,7 @@ CREATE INDEX deliveries_next ON deliveries (sink, lock, at, turn)
     WHERE state = 'waiting' AND released = 1;
 CREATE INDEX deliveries_held ON deliveries (lock) WHERE released = 0;
 CREATE INDEX deliveries_of_record ON deliveries (record);
+CREATE INDEX deliveries_oldest ON deliveries (sink, taken_at) WHERE state = 'waiting';
 CREATE INDEX deliveries_parked ON deliveries (sink, record) WHERE state = 'parked';
 
 -- Kept as counts, so that 100,000 waiting ones need not be counted at every arrival (D6).
