@@ -27,6 +27,7 @@ from bleagent.adapters.sqlite_store import (
     database,
     record_keeping,
     record_rows,
+    shelf,
 )
 from bleagent.errors import OutboxFull, StoreError, StoreFull, StoreTooNew
 from bleagent.ports import Outbox, RecordBook, RecordShelf
@@ -179,14 +180,17 @@ async def seen(store: SqliteStore) -> list[object]:
     ]
 
 
-@pytest.mark.parametrize("name", STEPS)
-@pytest.mark.parametrize("kind", ["after", "commit"])
+POINTS = [
+    *(("after", name) for name in STEPS),
+    *(("commit", name) for name in STEPS[:-1]),  # behind the last one nothing commits
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), POINTS)
 async def test_killed_at_any_point_a_step_is_done_whole_or_not_at_all(
     tmp_path: Path, kind: str, name: str
 ) -> None:
     number = STEPS.index(name) + 1
-    if kind == "commit" and number == len(STEPS):
-        pytest.skip("nothing commits behind the last step")
     with StateDirectory(tmp_path / "whole") as directory, open_records(directory) as store:
         for step in STEPS[:number]:
             await do(store, step)
@@ -279,6 +283,28 @@ async def test_the_counts_are_what_the_rows_say(store: SqliteStore) -> None:
     told = {name: getattr(state, name) for name in ("waiting", "done", "parked", "dropped")}
     assert told == counted
     assert min(counted.values()) > 0
+
+
+@pytest.mark.parametrize("few", [-1, 1000])
+async def test_few_and_many_in_a_state_are_found_alike(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(shelf, "FEW", few)
+    with opened(folder, "cloud", "file") as store:
+        for value in range(6):
+            await store.records.take(changed(report_of(value), release=True))
+        await store.records.settle("cloud", [(1, DONE), (2, DONE), (3, POISON)])
+        await store.records.settle("file", [(2, DONE), (4, POISON)])
+        found = {
+            state: [one.seq for one in await store.records.records(replace(ALL, state=state))]
+            for state in Carriage
+        }
+    assert found == {
+        Carriage.WAITING: [1, 3, 4, 5, 6],
+        Carriage.DONE: [1, 2],
+        Carriage.PARKED: [3, 4],
+        Carriage.DROPPED: [],
+    }
 
 
 # -- what an older agent left

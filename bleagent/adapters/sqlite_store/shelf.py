@@ -8,7 +8,7 @@ from typing import Any
 from bleagent.record import Carriage, RecordQuery, SinkState, StoredRecord, TakenCounts
 
 from .outbox import routes_of
-from .record_rows import COLUMNS, FROM, RecordTables, count
+from .record_rows import RecordTables, count
 
 FEW = 1000
 """Records in one state; how they are looked for turns at this many."""
@@ -36,23 +36,17 @@ class SqliteRecordShelf(RecordTables):
         def work(connection: sqlite3.Connection) -> list[StoredRecord]:
             state = [] if query.state is None else [_in_state(connection, query.state)]
             conditions = " AND ".join((*where, *state))
-            rows = connection.execute(
-                f"SELECT {COLUMNS} {FROM} WHERE {conditions} ORDER BY {order} LIMIT ?",
-                (*values, query.limit),
-            ).fetchall()
-            return [record for record, _ in self._stored(connection, rows)]
+            which = f"{conditions} ORDER BY {order} LIMIT ?"
+            return self._stored(connection, which, (*values, query.limit))
 
         return await self._database.read(work)
 
     async def record(self, record_id: str) -> StoredRecord | None:
         """One, by its ``message_id``."""
-        statement = f"SELECT {COLUMNS} {FROM} WHERE r.id = ?"
-
-        def work(connection: sqlite3.Connection) -> StoredRecord | None:
-            rows = connection.execute(statement, (record_id,)).fetchall()
-            return next((record for record, _ in self._stored(connection, rows)), None)
-
-        return await self._database.read(work)
+        found = await self._database.read(
+            lambda connection: self._stored(connection, "r.id = ?", (record_id,))
+        )
+        return found[0] if found else None
 
     async def retry(self, record_id: str, *, sink: str | None = None) -> int:
         """Let a parked record wait again; how many deliveries changed."""
