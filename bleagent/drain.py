@@ -31,6 +31,8 @@ QUESTION_WAIT = 2.0
 """Seconds after pairing in which a lock asks for the time, if it asks at all."""
 LONGEST_DRAIN = 300.0
 """Seconds for one drain; a lock that never comes to an end is left, and drained on."""
+SOONEST = 0.9
+"""Seconds after the question before which nothing comes from the backlog; recorded: 1.0."""
 MOST_RECORDS = 1024
 """Acknowledgements in one drain; the largest known backlog has 64 records."""
 
@@ -57,9 +59,10 @@ class Drain:
         self._in_use = False
         self._keeping = False
         self._resumed_at = self._began = clock.now()
+        self._asked_unix = math.inf
         self._changed = anyio.Event()
-        self._newest: tuple[ev.Reported, tuple[int, ...]] | None = None
-        """The backlog's record that came last, and its numbers in the book."""
+        self._newest: tuple[ev.Reported, tuple[int, ...], bool] | None = None
+        """The backlog's record that came last, its numbers in the book, ``was_stored``."""
         self._unsure: list[int] = []
         """Records that came since the last acknowledgement and may be live or not."""
         self._refused = False
@@ -89,12 +92,23 @@ class Drain:
         self._keeping = on
         self._tell_change()
 
-    def came(self, seen: ev.Reported, records: tuple[int, ...]) -> None:
-        """A report that may be from the backlog is on disk."""
+    def came(self, seen: ev.Reported, records: tuple[int, ...], *, stored: bool) -> None:
+        """A report that may be from the backlog is on disk; ``stored`` as ``was_stored``."""
         self._deletions.taken(records)
-        self._newest = (seen, records)
+        self._newest = (seen, records, stored)
         if seen.origin is Origin.UNSURE:
             self._unsure += records
+
+    def was_stored(self, seen: ev.Reported, came_at: float) -> bool:
+        """Whether an acknowledgement of this report has the lock delete it from its backlog.
+
+        One of the seconds around the question may be happening now: then a copy of it may be in
+        the backlog, which comes later. ``came_at`` is our date then, Unix seconds.
+        """
+        if seen.origin is not Origin.UNSURE:
+            return seen.origin is Origin.BACKLOG
+        seconds = 0.0 if seen.report.time is None else seen.report.time.seconds
+        return came_at >= self._asked_unix + SOONEST and seconds <= self._asked_unix
 
     def refuse(self) -> None:
         """One from the backlog is not taken: the lock keeps it."""
@@ -134,6 +148,7 @@ class Drain:
         client, clock = self._client, self._clock
 
         def asked() -> None:
+            self._asked_unix = clock.unix()
             client.central.backlog_asked(clock.now())
 
         if question.is_automatic:
@@ -158,10 +173,11 @@ class Drain:
             and not self._in_use
             and self._client.central.may_acknowledge(newest[0], self._clock.now())
         ):
+            seen, records, stored = newest
             # Of several that may be live, nobody knows which the lock will forget.
-            known = newest[0].origin is Origin.BACKLOG or self._unsure == list(newest[1])
+            known = seen.origin is Origin.BACKLOG or self._unsure == list(records)
             self._unsure = []
-            await self.acknowledge(newest[0], newest[1] if known else (), deletes=True)
+            await self.acknowledge(seen, records if known else (), deletes=stored)
             return
         await self._wait(QUIET / 5)
 

@@ -184,7 +184,8 @@ class RecordTaker:
         self._drain.keeping(on=on)
 
     async def _keep_one(self, seen: ev.Reported) -> None:
-        taken = self._as_taken(seen)
+        came_at = self._came_at.pop(seen.sn, self._clock.unix())
+        taken, stored = self._as_taken(seen, came_at), self._drain.was_stored(seen, came_at)
         self._deletions.dealt_with(seen.sn)
         kept = await self._kept(taken)
         if kept is None:
@@ -194,19 +195,18 @@ class RecordTaker:
             self._first = kept.new[0]
         self._client.central.record_stored(seen)
         if not (taken.live and self._drain.counts_credits):
-            self._drain.came(seen, kept.records)
+            self._drain.came(seen, kept.records, stored=stored)
         self._ports.listener.kept(self._facts.name, kept, live=taken.live)
         for happening, name in zip(taken.happenings, kept.ids, strict=True):
             if happening.operation is not None:
                 self._tell({"dp": happening.dp, "value": happening.value, "record": name})
         self._kept_one.set()
         if not self._drain.counts_credits and not self._has_copy_of(seen):
-            deletes = seen.origin is Origin.BACKLOG
-            await self._drain.acknowledge(seen, kept.records, deletes=deletes)
+            await self._drain.acknowledge(seen, kept.records, deletes=stored)
 
-    def _as_taken(self, seen: ev.Reported) -> TakenReport:
+    def _as_taken(self, seen: ev.Reported, came_at: float) -> TakenReport:
         now, trusted = self._clock.unix(), self._clock.trusted
-        dps, old = self._policy.dps, self._is_old(seen)
+        dps, old = self._policy.dps, self._is_old(seen, came_at)
         live = seen.origin is Origin.LIVE and not old
         if seen.origin is Origin.LIVE and old:
             self._drain.came_out_of_order()
@@ -243,9 +243,8 @@ class RecordTaker:
             release=live and self._complete,
         )
 
-    def _is_old(self, seen: ev.Reported) -> bool:
+    def _is_old(self, seen: ev.Reported, came_at: float) -> bool:
         """Whether it did not happen when it came in: then the lock had it stored, after all."""
-        came_at = self._came_at.pop(seen.sn, self._clock.unix())
         seconds = 0.0 if seen.report.time is None else seen.report.time.seconds
         told = self._clock.trusted and self._times_told() > 0
         return told and RELATIVE_BELOW < seconds < came_at - 2 * CLOCK_SLACK

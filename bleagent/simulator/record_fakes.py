@@ -90,7 +90,8 @@ class MemoryRecords:
             self.reports.append(report)
         for proven in report.proves:
             self._of(report.lock, proven, may_return=False)
-        first, numbers = len(self.rows) + 1, []
+        first = len(self.rows) + 1
+        numbers: list[int] = []
         for happening, seq in zip(report.happenings, matched, strict=True):
             if seq is not None:
                 self._of(report.lock, seq, may_return=report.may_return)

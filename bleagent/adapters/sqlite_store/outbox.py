@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 
 from bleagent.record import Carriage, Receipt, ReceiptKind, StoredRecord
 
-from .record_rows import COLUMNS, RecordTables, count
+from .record_rows import RecordTables, count
 
 FUTURE_SLACK = 60.0
 """Seconds; what was taken further ahead of now was taken before the date was set back."""
@@ -18,12 +19,11 @@ _HEAD = """
     WHERE sink = ? AND state = 'waiting' AND released = 1 AND lock > ?
     ORDER BY lock, at, turn, record LIMIT 1
 """
-_NEXT = f"""
-    SELECT {COLUMNS}, d.at, d.turn
-    FROM deliveries AS d JOIN records AS r ON r.seq = d.record JOIN reports AS p ON p.seq = r.report
-    WHERE d.sink = ? AND d.state = 'waiting' AND d.released = 1 AND d.lock = ?
-    ORDER BY d.at, d.turn, d.record LIMIT ? OFFSET ?
-"""  # noqa: S608 -- ours
+_QUEUE = """
+    SELECT record FROM deliveries
+    WHERE sink = ? AND state = 'waiting' AND released = 1 AND lock = ?
+    ORDER BY at, turn, record
+"""
 _STATE = """
     UPDATE deliveries SET state = ?, code = ? WHERE sink = ? AND record = ? AND state = 'waiting'
 """
@@ -79,15 +79,17 @@ class SqliteOutbox(RecordTables):
         self, connection: sqlite3.Connection, sink: str, lock: str, limit: int
     ) -> list[StoredRecord]:
         found: list[StoredRecord] = []
-        seen = 0
-        while len(found) < limit:
-            rows = connection.execute(_NEXT, (sink, lock, limit, seen)).fetchall()
-            seen += len(rows)
-            opened = (record for record, whole in self._stored(connection, rows) if whole)
-            found.extend(opened)
-            if len(rows) < limit:
-                break
-        return found[:limit]
+        # Read only as far as needed: it comes in the order of its index.
+        with closing(connection.execute(_QUEUE, (sink, lock))) as queue:
+            for (seq,) in queue:
+                if seq in self._unopened:
+                    continue
+                (record,) = self._stored(connection, "r.seq = ?", (seq,))
+                if seq not in self._unopened:
+                    found.append(record)
+                if len(found) == limit:
+                    break
+        return found
 
     async def settle(self, sink: str, receipts: Sequence[tuple[int, Receipt]]) -> None:
         """Note the sink's word about records, by their numbers, all in one commit.

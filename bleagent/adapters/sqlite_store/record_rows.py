@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bleagent.errors import OutboxFull, SecretError, StoreError
@@ -28,13 +28,12 @@ PARKED_QUOTA = 10_000
 LIVE_ONLY_FROM = 0.9
 """From this part of the capacity on there is room for live records only (safety D6)."""
 
-COLUMNS = (
-    "r.seq, r.id, r.lock, r.device_id, r.dp, r.type, r.kind, r.value, r.wire_time, r.at, "
-    "r.quality, r.taken_at, r.live, r.operation, r.released_at, r.late, r.part, "
-    "p.seq, p.id, p.sealed"
-)
-FROM = "FROM records AS r JOIN reports AS p ON p.seq = r.report"
-
+_SELECT = """
+    SELECT r.seq, r.id, r.lock, r.device_id, r.dp, r.type, r.kind, r.value, r.wire_time, r.at,
+        r.quality, r.taken_at, r.live, r.operation, r.released_at, r.late,
+        r.part, p.id, p.sealed
+    FROM records AS r JOIN reports AS p ON p.seq = r.report
+"""
 _INSERT = """
     INSERT INTO records (seq, id, report, part, lock, device_id, dp, type, kind, value, value_hash,
         wire_time, lock_seconds, at, quality, turn, taken_at, live, operation, may_return,
@@ -77,7 +76,7 @@ class RecordTables:
 
     @property
     def unopened(self) -> int:
-        """How many reports were met so far whose key is not here, or that were altered."""
+        """How many records were met so far whose report was sealed with another key, or altered."""
         return len(self._unopened)
 
     def _seal(self, raw: Secret, name: str) -> bytes:
@@ -86,26 +85,28 @@ class RecordTables:
         except SecretError as error:
             raise StoreError(str(error)) from error
 
-    def _data(self, report: int, name: str, sealed: bytes, part: int) -> Secret | None:
-        """A record's data; None where its report does not open or does not read."""
-        if report in self._unopened:
-            return None
-        try:
-            raw = self._vault.open(sealed, table="reports", row=name, column="sealed")
-            return part_of(raw, part)
-        except (SecretError, StoreError):
-            self._unopened.add(report)
-            return None
-
     def _stored(
-        self, connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]
-    ) -> Iterator[tuple[StoredRecord, bool]]:
-        """Records of rows of ``COLUMNS``, and whether their reports opened."""
-        for row in rows:
-            part, report, name, sealed = row[16:]
-            data = self._data(report, name, sealed, part)
-            deliveries = deliveries_of(connection, row[0])
-            yield _record(row, Secret(b"") if data is None else data, deliveries), data is not None
+        self, connection: sqlite3.Connection, which: str, values: Sequence[object]
+    ) -> list[StoredRecord]:
+        """The records of a condition (and order) of ours, their deliveries with them.
+
+        One whose report does not open is without data, and is noted in ``_unopened``.
+        """
+        rows = connection.execute(f"{_SELECT} WHERE {which}", values).fetchall()
+        return [
+            _record(row, self._data(row), deliveries=deliveries_of(connection, row[0]))
+            for row in rows
+        ]
+
+    def _data(self, row: tuple[Any, ...]) -> Secret:
+        seq, (part, name, sealed) = row[0], row[16:]
+        if seq not in self._unopened:
+            try:
+                raw = self._vault.open(sealed, table="reports", row=name, column="sealed")
+                return part_of(raw, part)
+            except (SecretError, StoreError):
+                self._unopened.add(seq)
+        return Secret(b"")
 
     def _require_room(self, connection: sqlite3.Connection, *, reserve: bool) -> None:
         """Whether another record may wait (safety D6). Raises OutboxFull."""
@@ -205,10 +206,13 @@ def count(
 
 def count_taken(connection: sqlite3.Connection, lock: str, *, taken: int, duplicate: int) -> None:
     """Add to a lock's counts."""
-    connection.execute(_COUNT_TAKEN, (lock, taken, duplicate))
+    if taken or duplicate:
+        connection.execute(_COUNT_TAKEN, (lock, taken, duplicate))
 
 
-def _record(row: tuple[Any, ...], data: Secret, deliveries: tuple[Delivery, ...]) -> StoredRecord:
+def _record(
+    row: tuple[Any, ...], data: Secret, *, deliveries: tuple[Delivery, ...]
+) -> StoredRecord:
     return StoredRecord(
         seq=row[0],
         id=row[1],

@@ -8,7 +8,10 @@ from typing import Any
 from bleagent.record import Carriage, RecordQuery, SinkState, StoredRecord, TakenCounts
 
 from .outbox import routes_of
-from .record_rows import COLUMNS, FROM, RecordTables, count
+from .record_rows import RecordTables, count
+
+FEW = 1000
+"""Records in one state; how they are looked for turns at this many."""
 
 _COUNTS = """
     SELECT lock, sum(taken), sum(duplicate), sum(gaps) FROM (
@@ -29,23 +32,21 @@ class SqliteRecordShelf(RecordTables):
         """
         where, values = _conditions(query)
         order = "r.seq" if query.after_seq is not None else "r.at DESC, r.seq DESC"
-        statement = f"SELECT {COLUMNS} {FROM} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
 
         def work(connection: sqlite3.Connection) -> list[StoredRecord]:
-            rows = connection.execute(statement, (*values, query.limit)).fetchall()
-            return [record for record, _ in self._stored(connection, rows)]
+            state = [] if query.state is None else [_in_state(connection, query.state)]
+            conditions = " AND ".join((*where, *state))
+            which = f"{conditions} ORDER BY {order} LIMIT ?"
+            return self._stored(connection, which, (*values, query.limit))
 
         return await self._database.read(work)
 
     async def record(self, record_id: str) -> StoredRecord | None:
         """One, by its ``message_id``."""
-        statement = f"SELECT {COLUMNS} {FROM} WHERE r.id = ?"
-
-        def work(connection: sqlite3.Connection) -> StoredRecord | None:
-            rows = connection.execute(statement, (record_id,)).fetchall()
-            return next((record for record, _ in self._stored(connection, rows)), None)
-
-        return await self._database.read(work)
+        found = await self._database.read(
+            lambda connection: self._stored(connection, "r.id = ?", (record_id,))
+        )
+        return found[0] if found else None
 
     async def retry(self, record_id: str, *, sink: str | None = None) -> int:
         """Let a parked record wait again; how many deliveries changed."""
@@ -131,9 +132,18 @@ def _conditions(query: RecordQuery) -> tuple[list[str], list[Any]]:
     if query.kinds:
         where.append(f"r.kind IN ({', '.join('?' * len(query.kinds))})")
         values.extend(query.kinds)
-    if query.state is not None:
-        # In the words of the index of those that are parked.
-        where.append(
-            f"r.seq IN (SELECT record FROM deliveries WHERE state = '{query.state.value}')"  # noqa: S608
-        )
     return where, values
+
+
+def _in_state(connection: sqlite3.Connection, state: Carriage) -> str:
+    """The condition that a record has a delivery in a state, as SQLite finds it soonest.
+
+    Few are looked up in the index of their state; of many the next one is soon met on the way.
+    The state stands in the condition itself, for only so the index of a state is used.
+    """
+    counts = connection.execute(f"SELECT total({state.value}) FROM sink_counts")  # noqa: S608
+    (number,) = counts.fetchone()
+    in_state = f"SELECT record FROM deliveries WHERE state = '{state.value}'"  # noqa: S608 -- ours
+    if number > FEW:
+        return f"EXISTS ({in_state} AND record = r.seq)"
+    return f"r.seq IN ({in_state})"
