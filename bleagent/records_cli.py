@@ -355,7 +355,7 @@ class _Tables:
         if not records and not self._header:
             return
         screen = records_view.console(sys.stdout)
-        if self._steady and screen.width < records_view.STEADY:
+        if screen.width < (records_view.STEADY if self._steady else records_view.LEAST):
             for one in records:
                 screen.print(records_view.line_of(one), markup=False, soft_wrap=True)
         else:

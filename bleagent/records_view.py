@@ -26,8 +26,9 @@ _TITLES = ("time", "lock", "what", "who", "sinks")
 # Characters of the columns at most (of the sinks at least), and of the others at least.
 _TIME, _LOCK, _WHAT, _WHO, _SINKS, _GAP = 20, 12, 32, 14, 12, 2
 _WHAT_LEAST, _WHO_LEAST = 20, 8
+LEAST = _TIME + _LOCK + _WHAT_LEAST + _WHO_LEAST + _SINKS + 4 * _GAP
 STEADY = _TIME + _LOCK + _WHAT + _WHO + _SINKS + 4 * _GAP
-"""Characters of a line that a steady table needs."""
+"""Characters of a line that a table needs, and one with steady columns."""
 _STATES = {"done": "green", "waiting": "yellow", "held": "cyan", "parked": "bold red"}
 _SEVERITIES = {"critical": "bold red", "warning": "yellow"}
 
