@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -316,7 +317,8 @@ def _params(
 
 def _time(text: str | None, option: str) -> str | None:
     """As the daemon wants it: people write no offset and mean their own."""
-    if text is None or text.replace(".", "", 1).isdigit():
+    # 20260131 is a day; nine digits are since 1973.
+    if text is None or re.fullmatch(r"\d{9,12}(\.\d+)?", text, re.ASCII):
         return text
     try:
         return datetime.fromisoformat(text).astimezone().isoformat()

@@ -251,6 +251,25 @@ def test_any_text_as_a_time_is_a_time_or_an_error(text: str) -> None:
         assert parse_time("since", text) >= 0
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["lock", "since", "until", "kind", "state", "limit", "after", "cursor"])
+            | st.text(max_size=5),
+            st.text(max_size=30) | st.integers().map(str) | st.sampled_from(RecordKind),
+        ),
+        max_size=4,
+    )
+)
+def test_any_question_is_a_question_or_an_error(given: list[tuple[str, str]]) -> None:
+    try:
+        query = parse_query(given)
+    except RequestUnusable as error:
+        assert len(str(error)) < 500  # noqa: PT017 - it may also be none
+        return
+    assert 1 <= query.limit <= 500
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**63 - 1))
 def test_a_cursor_comes_back_as_it_was(at: float, seq: int) -> None:
     assert parse_query([("cursor", to_cursor(at, seq))]).before == (at, seq)
