@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
+import anyio
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -42,6 +43,8 @@ class RecordParts:
     name_of: Callable[[str, StoredRecord], str | None] = lambda _lock, _record: None
     """Who is behind a record, where somebody knows."""
     verify: Verify | None = None
+    verify_within: float = 100.0
+    """Seconds that a comparison may take, whatever the cloud does."""
     zone: tzinfo | None = None
     """Of local times; ``None``: this machine's."""
 
@@ -162,7 +165,14 @@ def _add_verify(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
                 501, "cannot-verify", "nothing here can ask the cloud what it has",
                 "Configure a sink that carries to the vendor's cloud.",
             )  # fmt: skip
-        found = await have.verify(lock, since, until, body.sink)
+        found = None
+        with anyio.move_on_after(have.verify_within):
+            found = await have.verify(lock, since, until, body.sink)
+        if found is None:
+            return problem(
+                504, "verify-too-slow", f"not done within {have.verify_within:g} s",
+                "Ask for less time, with since and until.",
+            )  # fmt: skip
         return JSONResponse(verified_view(lock, found), headers=_NO_STORE)
 
 

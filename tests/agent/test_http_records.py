@@ -459,6 +459,15 @@ def test_a_comparison_that_cannot_be_had_says_why() -> None:
     assert ask(parts, "GET", url).status_code == 405
 
 
+def test_a_comparison_has_a_bound() -> None:
+    async def never(*_: Any) -> Verification:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    parts = record_parts(TinyShelf(), verify=never, verify_within=0.01)
+    assert problem(parts, "POST", "/v1/locks/front/records/verify") == (504, "verify-too-slow")
+
+
 # -- what is written down
 
 
