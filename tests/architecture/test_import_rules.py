@@ -141,6 +141,10 @@ RULES: dict[str, Rule] = {
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"},
         may=frozenset({"bleagent.adapters.bluez"}),
     ),
+    # The commands about records ask the running daemon over its HTTP.
+    "bleagent.records_client": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"httpx"}),
+    "bleagent.records_view": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"}),
+    "bleagent.records_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.cli": Rule(never=EDGES | {"bleagent.adapters"}),
     "bleagent.__main__": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.cli"})
