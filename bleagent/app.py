@@ -150,7 +150,9 @@ async def _reach(
     radio = await _radio(config, bluetooth, clock, facts, store, listeners)
     links = LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv)
     if isinstance(radio, BluetoothRadio):
-        links = replace(links, judge=radio, trouble=radio.trouble, idle=radio.idle)
+        links = replace(
+            links, judge=radio, trouble=radio.trouble, idle=radio.idle, wanted=radio.wanted
+        )
         tasks.start_soon(radio.run)
     owned = {name: (door.facts, door.policy) for name, door in doors.items()}
     supervisor = Supervisor(owned, links, tasks, told.lock_failed)

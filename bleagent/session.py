@@ -38,7 +38,8 @@ class LinkPorts:
 
     ``judge`` is told who stood the handshake, where the radio has to choose (safety H1);
     ``trouble`` says why a lock cannot be connected to at the moment; ``idle`` is told of a lock
-    whose connection nobody uses any more, for those who wait for its slot.
+    whose connection nobody uses any more, for those who wait for its slot; ``wanted`` what the
+    connection that is being made is wanted for, whenever that changes.
     """
 
     radio: LockRadio
@@ -48,6 +49,7 @@ class LinkPorts:
     judge: HandshakeJudge | None = None
     trouble: Callable[[str], AgentError | None] = lambda _: None
     idle: Callable[[str], None] = lambda _: None
+    wanted: Callable[[str, Priority], None] = lambda *_: None
 
 
 @dataclass(slots=True)
