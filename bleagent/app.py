@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
+from urllib.parse import urlsplit
 
 import anyio
 import structlog
@@ -162,7 +165,9 @@ async def _reach(
     radio = await _radio(config, bluetooth, clock, facts, store, listeners)
     links = links_over(radio)
     if isinstance(radio, BluetoothRadio):
-        links = replace(links, judge=radio, trouble=radio.trouble, idle=radio.idle)
+        links = replace(
+            links, judge=radio, trouble=radio.trouble, idle=radio.idle, wanted=radio.wanted
+        )
         tasks.start_soon(radio.run)
     owned = {name: (door.facts, door.policy) for name, door in doors.items()}
     supervisor = Supervisor(owned, links, tasks, told.lock_failed)
@@ -178,7 +183,16 @@ def _wrong_with(store: SqliteStore, radio: LockRadio) -> dict[str, str]:
         adapters = radio.snapshot().adapters.values()
         if not any(one.usable for one in adapters):
             wrong["radio"] = "no usable adapter"
+    elif isinstance(radio, SocketRadio) and radio.fault is not None:
+        wrong["radio"] = radio.fault
     return wrong
+
+
+class _ToldByUs(logging.Filter):
+    """uvicorn's own line about a port that it cannot have; ours says it with advice."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not isinstance(record.msg, OSError)
 
 
 class _Server(uvicorn.Server):
@@ -195,13 +209,14 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Listen, and tell the port. Raises ListenError."""
+        logging.getLogger("uvicorn.error").addFilter(_ToldByUs())
         try:
             await super().startup(sockets)
-        except SystemExit:  # it has logged why
+        except SystemExit as error:
+            cause = error.__context__
+            reason = os.strerror(cause.errno or 0) if isinstance(cause, OSError) else "unknown"
             where = f"{self.config.host}:{self.config.port}"
-            raise ListenError(
-                f"{where} cannot be listened on; the log line before says why"
-            ) from None
+            raise ListenError(f"{where} cannot be listened on: {reason}") from None
         if self.started and self.servers:
             port = self.servers[0].sockets[0].getsockname()[1]
             log.info("agent.ready", port=port)
@@ -267,8 +282,14 @@ async def _keep_time(
             clock.trust(await cloud.unix_time(), verified=verified)
             await store.raise_highest_trusted(clock.highest_trusted)
         except AgentError as error:
-            event = "cloud.unreachable" if isinstance(error, CloudError) else "time.not_kept"
-            log.warning(event, code=error.code)
+            if isinstance(error, CloudError):
+                host = urlsplit(config.cloud.base_url).hostname
+                log.warning(
+                    "cloud.unreachable", code=error.code, host=host, detail=str(error),
+                    advice=error.advice,
+                )  # fmt: skip
+            else:
+                log.warning("time.not_kept", code=error.code)
         except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
             log.error("time.fault", **logs.fault(error))  # noqa: TRY400 - without its message
         await anyio.sleep(TRUST_INTERVAL if clock.trusted else TRUST_RETRY)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+REMEMBERED = 256
+"""Acknowledgements that nothing has proved; a connection can be held for months."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Ack:
@@ -48,7 +51,7 @@ class Deletions:
         of it may be in the backlog.
         """
         self.acknowledged += 1
-        self._open.append(_Ack(self.acknowledged, records, deletes))
+        self._open = [*self._open[1 - REMEMBERED :], _Ack(self.acknowledged, records, deletes)]
 
     def acknowledged_before(self, sn: int, *, deletes: bool) -> tuple[int, ...]:
         """What was acknowledged when this report came in; only what that deletes, or all of it."""

@@ -10,14 +10,21 @@ waits for is not kept, the newest states are, and timed reports are never droppe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
 
 import anyio
 
-from protocol import Central, CommandCode, LocalProtocolError, Outgoing, RemoteProtocolError
+from protocol import (
+    Central,
+    CommandCode,
+    LocalProtocolError,
+    Outgoing,
+    RemoteProtocolError,
+)
 from protocol import events as ev
+from protocol.numbers import Reservation
 
 from .errors import LinkError, LinkLost, LinkTimeout, PairingRefused
 from .ports import Clock, LockLink
@@ -33,10 +40,9 @@ KEPT_ERRORS = 16
 
 
 _UNWAITED = (ev.Answered, ev.NetworkState, ev.Unclaimed)
-_REARMING = frozenset(
+_COMMANDS = frozenset({CommandCode.DP_WRITE, CommandCode.DP_WRITE_V4})
+_REARMING = _COMMANDS | frozenset(
     {
-        CommandCode.DP_WRITE,
-        CommandCode.DP_WRITE_V4,
         CommandCode.REPORT,
         CommandCode.REPORT_V4,
         CommandCode.REPORT_TIMED,
@@ -63,6 +69,8 @@ class LockClient:
         self.heard: Callable[[ev.CentralEvent], None] = lambda _: None
         self.alive_at = clock.now()
         """When the lock last had a reason to put its hang-up after 120 s off."""
+        self.commands = 0
+        """Datapoint writes that were begun."""
         self._link = link
         self._clock = clock
         self._events: list[ev.CentralEvent] = []
@@ -184,6 +192,7 @@ class LockClient:
         """
         async with self._writing:
             outgoing = make()
+            self.commands += outgoing.code in _COMMANDS
             *first, last = outgoing.fragments
             for fragment in first:
                 await self._link.write(fragment)
@@ -228,6 +237,17 @@ class LockClient:
     def _bound(self) -> float:
         deadline = self.central.deadline()
         return self._clock.now() if deadline is None else deadline
+
+
+@contextmanager
+def reserved(central: Central) -> Iterator[Reservation]:
+    """A number for a frame that somebody else seals; free again, if it is not used by then."""
+    reservation = central.reserve()
+    try:
+        yield reservation
+    finally:
+        with suppress(LocalProtocolError):  # it was used, or the link is gone
+            central.cancel(reservation)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
@@ -31,6 +32,8 @@ from .visit import Evidence
 
 STORE_WAIT = 1.0
 """Seconds before a report is stored again that could not be."""
+REMEMBERED = 256
+"""Reports of one connection whose arrival is remembered."""
 KEPT_LOOK = 0.02
 """Seconds between two looks at whether everything is on disk."""
 
@@ -97,6 +100,8 @@ class RecordTaker:
         self._tell = tell
         self._came_at: dict[int, float] = {}
         """Unix seconds at which a report came in, by its number."""
+        self._first_came: dict[Any, float] = {}
+        """When what a report says came in first on this connection, Unix seconds."""
         self._kept_one = anyio.Event()
         self._keeping = False
         self._operation: tuple[str, float] | None = None
@@ -247,7 +252,13 @@ class RecordTaker:
         """Whether it did not happen when it came in: then the lock had it stored, after all."""
         seconds = 0.0 if seen.report.time is None else seen.report.time.seconds
         told = self._clock.trusted and self._times_told() > 0
-        return told and RELATIVE_BELOW < seconds < came_at - 2 * CLOCK_SLACK
+        if told and RELATIVE_BELOW < seconds < came_at - 2 * CLOCK_SLACK:
+            return True
+        what, first = (seen.report.datapoints, seen.report.time), self._first_came
+        if what not in first and len(first) >= REMEMBERED:
+            del first[next(iter(first))]
+        # Two events of one second come within that second: what comes later is a copy.
+        return came_at - first.setdefault(what, came_at) > CLOCK_SLACK
 
     async def _kept(self, taken: TakenReport) -> Kept | None:
         """Put it on disk, as long as that takes; None if the lock is to keep it."""

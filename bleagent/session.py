@@ -40,8 +40,9 @@ class LinkPorts:
 
     ``judge`` is told who stood the handshake, where the radio has to choose (safety H1);
     ``trouble`` says why a lock cannot be connected to at the moment; ``idle`` is told of a lock
-    whose connection nobody uses any more, for those who wait for its slot. ``records`` take what
-    the lock remembers.
+    whose connection nobody uses any more, for those who wait for its slot; ``wanted`` what the
+    connection that is being made is wanted for, whenever that changes. ``records`` take what the
+    lock remembers.
     """
 
     radio: LockRadio
@@ -52,6 +53,7 @@ class LinkPorts:
     judge: HandshakeJudge | None = None
     trouble: Callable[[str], AgentError | None] = lambda _: None
     idle: Callable[[str], None] = lambda _: None
+    wanted: Callable[[str, Priority], None] = lambda *_: None
 
 
 @dataclass(slots=True)

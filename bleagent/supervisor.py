@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,9 +18,11 @@ from anyio.abc import TaskGroup
 from protocol import LocalProtocolError
 
 from .errors import AgentError, LinkLost
-from .model import LockFacts, Priority, Step
+from .model import LockFacts, Priority
 from .policy import Connection, Policy
+from .room import Claim, Keeping
 from .session import LinkPorts, LockSession, Mark, open_session
+from .waiting import Use, Waiting
 
 LONGEST_SILENCE = 110.0
 """Seconds without a datapoint written after which we leave and come back, if we want to stay:
@@ -29,6 +30,9 @@ the lock itself hangs up after 120, and nothing may be written just to be heard.
 FIRST_PAUSE = 1.0
 """Seconds before a connection that nobody waits for is tried again, doubled each time."""
 LONGEST_PAUSE = 60.0
+FIRST_BREATH, LONGEST_BREATH = 0.2, 3.0
+"""Seconds before a lock that dropped its link when it had just been paired is tried again though
+somebody waits, doubled each time; a new call ends it."""
 CALL_STAY = 15.0
 """Seconds for a visit to a lock that calls: to reach it, and to listen."""
 CALL_AGAIN = 60.0
@@ -38,20 +42,6 @@ STABLE = 10.0
 
 
 Fault = Callable[[str, Exception], None]
-
-
-@dataclass(eq=False, slots=True)
-class _Use:
-    """Somebody who wants the connection, has it, or had it."""
-
-    priority: Priority
-    mark: Mark
-    session: LockSession | None = None
-    failure: AgentError | None = None
-    granted: anyio.Event = field(default_factory=anyio.Event)
-    released: anyio.Event = field(default_factory=anyio.Event)
-    broken: bool = False
-    """It ended in the middle of something: the connection must not be used by anybody else."""
 
 
 class LockOwner:
@@ -75,7 +65,7 @@ class LockOwner:
         self._ports = ports
         self._tasks = tasks
         self._fault = fault
-        self._waiting: list[_Use] = []
+        self._waiting = Waiting()
         self._changed = anyio.Event()
         self._connecting: anyio.CancelScope | None = None
         self._runs = False
@@ -83,11 +73,15 @@ class LockOwner:
         self._stopped = False
         self._keep_until = math.inf if policy.connection is Connection.HELD else 0.0
         self._call_after = self._asked_until = -math.inf
-        self._idle = False
-        """Whether there is a connection that nobody uses."""
+        self._idle_since: float | None = None
+        """Since when there has been a connection that nobody uses."""
+        self._followed_until = -math.inf
         self._room_wanted = False
+        self._calls = 0  # of all who ever wanted the lock
         self._hurry = False
         """Somebody asked anew: a pause between two attempts is over."""
+        self._dropped: LinkLost | None = None
+        """The lock ended the last connection before anybody could use it."""
         self._trouble: AgentError | None = None
         self.paired = False
         """Whether there is a connection that a command could go out on at once."""
@@ -100,8 +94,9 @@ class LockOwner:
     ) -> AsyncIterator[LockSession]:
         """The lock's connection, for one user alone; made if there is none.
 
-        ``mark`` is told the steps of connecting as they end. A user who leaves with an exception,
-        a cancellation too, may have left something half said: the connection ends with it.
+        ``mark`` is told the steps of connecting as they end. A user who leaves with an exception
+        may have left something half said: the connection ends with it. One who is cancelled
+        before any command of his began has not, and the next one finds the connection.
 
         Raises:
             LinkError: no connection; the next call tries again.
@@ -109,24 +104,31 @@ class LockOwner:
         """
         if self._stopped:
             raise LinkLost("the agent is stopping")
-        one, self._trouble = _Use(priority, mark), None
-        self._waiting.append(one)
+        one, self._trouble = Use(priority, mark), None
+        self._waiting.add(one)
+        self._calls += 1
         self.wake()
+        self._tell_priority()
         try:
             await one.granted.wait()
             if one.session is None:
                 raise one.failure or LinkLost("the connection ended before it was used")
+            commands = one.session.client.commands
             try:
                 yield one.session
+            except anyio.get_cancelled_exc_class():
+                one.broken = one.session.client.commands != commands
+                raise
             except BaseException:
                 one.broken = True
                 raise
         finally:
             one.released.set()
-            if one in self._waiting:
-                self._waiting.remove(one)
-                self._trouble = self._ports.trouble(self._facts.name)
+            if self._waiting.drop(one):
+                self._trouble = self._ports.trouble(self._facts.name) or self._dropped
+                self.wake()
             self._abandon_if_unwanted()
+            self._tell_priority()
 
     def trouble(self) -> AgentError | None:
         """What was in the way of the connection that somebody last waited for in vain."""
@@ -153,8 +155,10 @@ class LockOwner:
     def _ask_until(self, until: float) -> None:
         self._asked_until = max(self._asked_until, until)
         self._hurry = True
+        self._calls += 1
         self._keep_until = max(self._keep_until, until)
         self.wake()
+        self._tell_priority()
 
     def wake(self) -> None:
         """Look again at what is wanted."""
@@ -164,11 +168,27 @@ class LockOwner:
             self._runs, self._ended = True, anyio.Event()
             self._tasks.start_soon(self._run)
 
+    @property
+    def claim(self) -> Claim | None:
+        """The reason to keep a connection that nobody uses; None: there is none to leave.
+
+        Until an opening's record is stored (safety A6) its operation uses the connection.
+        """
+        if self._idle_since is None:
+            return None
+        now = self._ports.clock.now()
+        keeping = Keeping.KEPT if now < self._keep_until else Keeping.LINGERING
+        if now < self._asked_until:
+            keeping = Keeping.HINTED
+        if now < self._followed_until:
+            keeping = Keeping.FOLLOWED
+        return Claim(keeping, self._idle_since)
+
     def make_room(self) -> bool:
         """Leave now, if nobody uses the connection: another lock's needs the slot; whether so."""
-        if not self._idle:
+        if self._idle_since is None:
             return False
-        self._idle = False
+        self._idle_since = None
         self._room_wanted = True
         self.wake()
         return True
@@ -197,7 +217,12 @@ class LockOwner:
         """Of the connection that is made now."""
         asked_for = self._ports.clock.now() < self._asked_until
         nobody = Priority.VISIT if asked_for else Priority.KEEPING
-        return min((one.priority for one in self._waiting), default=nobody)
+        return self._waiting.most_urgent(nobody)
+
+    def _tell_priority(self) -> None:
+        """Who waits for the turn to connect waits by what the connection is wanted for now."""
+        if self._connecting is not None:
+            self._ports.wanted(self._facts.name, self._priority)
 
     def _abandon_if_unwanted(self) -> None:
         """Nobody waits for the connection that is being made (any more)."""
@@ -205,12 +230,15 @@ class LockOwner:
             self._connecting.cancel()
 
     async def _run(self) -> None:
-        pause = FIRST_PAUSE
+        pause, breath = FIRST_PAUSE, FIRST_BREATH
         try:
             while self._is_wanted:
                 lasted = await self._visit_or_tell()
                 if lasted >= STABLE:
-                    pause = FIRST_PAUSE
+                    pause, breath = FIRST_PAUSE, FIRST_BREATH
+                elif self._dropped is not None and self._waiting:
+                    await self._breathe(breath)
+                    breath = min(2 * breath, LONGEST_BREATH)
                 elif not self._waiting and self._is_wanted:
                     await self._pause(pause)
                     pause = FIRST_PAUSE if self._hurry else min(2 * pause, LONGEST_PAUSE)
@@ -218,7 +246,7 @@ class LockOwner:
         finally:
             self._runs = False
             self._ended.set()
-            self._refuse(LinkLost("the agent is stopping"))
+            self._waiting.refuse(LinkLost("the agent is stopping"))
 
     async def _visit_or_tell(self) -> float:
         """As ``_visit``; a fault of ours at one lock is told, and the others go on."""
@@ -226,27 +254,27 @@ class LockOwner:
             return await self._visit()
         except Exception as error:  # noqa: BLE001 - whatever it is
             self._fault(self._facts.name, error)
-            self._refuse(AgentError("a fault of the agent while it was connected"))
+            self._waiting.refuse(AgentError("a fault of the agent while it was connected"))
             return 0.0
 
     async def _visit(self) -> float:
         """One connection, from connecting to leaving; for how many seconds it could be used."""
         now = self._ports.clock.now
         began: float | None = None
-        told = False
+        told, self._dropped = False, None
 
         def give_up(failure: AgentError) -> None:
             nonlocal told
             told = True  # whoever asks from here on waits for the next connection
             self._connecting = None  # it is being left: nobody may cut that short
-            self._refuse(failure)
+            self._waiting.refuse(failure)
 
         self._connecting = connecting = anyio.CancelScope()
         with connecting:
             try:
                 async with open_session(
-                    self._facts, self._policy, self._ports, self._priority, self._mark, give_up,
-                    self.wake,
+                    self._facts, self._policy, self._ports, self._priority,
+                    self._waiting.mark, give_up, self.wake,
                 ) as session:  # fmt: skip
                     self._connecting, began = None, now()
                     await self._lend(session)
@@ -260,19 +288,20 @@ class LockOwner:
         """Lend the connection to one user after the other, until it is time to leave."""
         now = self._ports.clock.now
         stay_until = now() + self._policy.linger
-        self.paired, self._room_wanted = True, False
+        self.paired, self._room_wanted, self._followed_until = True, False, -math.inf
+        lent = False
         try:
             async with anyio.create_task_group() as watch:
                 watch.start_soon(self._wake_at_end, session)
                 while session.client.is_up:
                     if self._waiting:
-                        self._idle = False
+                        self._idle_since, lent = None, True
                         if not await self._lend_once(session):
                             break
                         stay_until = self._stay_after_use(now())
                         continue
-                    if not self._idle:
-                        self._idle = True
+                    if self._idle_since is None and not self._room_wanted:
+                        self._idle_since = now()
                         self._ports.idle(self._facts.name)  # somebody may wait for the slot
                     until = 0.0 if self._stopped else max(stay_until, self._keep_until)
                     if session.records.draining and not self._stopped:
@@ -284,7 +313,9 @@ class LockOwner:
                         await self._changed.wait()
                 watch.cancel_scope.cancel()
         finally:
-            self.paired = self._idle = False
+            self.paired, self._idle_since = False, None
+            if self._waiting and not lent:
+                self._dropped = LinkLost("the lock ended the connection as soon as it was paired")
 
     def _stay_after_use(self, now: float) -> float:
         """Until when to stay; a warm lock is also connected to again until then."""
@@ -296,13 +327,11 @@ class LockOwner:
 
     async def _lend_once(self, session: LockSession) -> bool:
         """To the most urgent one; whether the connection can still be used."""
-        one = min(self._waiting, key=lambda use: use.priority)
-        self._waiting.remove(one)
-        one.session = session
         session.records.pause()
-        one.granted.set()
+        one = self._waiting.grant(session)
         await one.released.wait()
         session.records.resume()
+        self._followed_until = session.visit.followed_until
         return not (one.broken or session.spent)
 
     async def _wake_at_end(self, session: LockSession) -> None:
@@ -314,16 +343,11 @@ class LockOwner:
             while not (self._waiting or self._stopped or self._hurry):
                 await self._changed.wait()
 
-    def _mark(self, step: Step) -> None:
-        for one in self._waiting:
-            one.mark(step)
-
-    def _refuse(self, failure: AgentError) -> None:
-        """Everybody who waits for this connection waits in vain."""
-        refused, self._waiting = self._waiting, []
-        for one in refused:
-            one.failure = failure
-            one.granted.set()
+    async def _breathe(self, seconds: float) -> None:
+        calls = self._calls
+        with anyio.move_on_after(seconds):
+            while self._waiting and calls == self._calls and not self._stopped:
+                await self._changed.wait()
 
 
 def _named(error: AgentError | LocalProtocolError) -> AgentError:
@@ -358,11 +382,11 @@ class Supervisor:
         """A lock says by its advertisement that it has something to tell."""
         self._owners[lock].called()
 
-    def make_room(self, locks: Iterable[str]) -> None:
-        """One of these locks' connections must go: the first that nobody uses does."""
-        for lock in locks:
-            if self._owners[lock].make_room():
-                return
+    def make_room(self, locks: Iterable[str]) -> bool:
+        """One of these locks' connections must go, if nobody uses it; whether one does."""
+        owners = (self._owners[lock] for lock in locks)
+        claims = [(claim, owner) for owner in owners if (claim := owner.claim) is not None]
+        return bool(claims) and min(claims, key=lambda one: one[0])[1].make_room()
 
     async def left(self) -> None:
         """Wait until every lock that was being left has been."""

@@ -32,7 +32,7 @@ from .check_code import US, CheckCode, as_written, issued
 from .endings import Failure, ending_by, ending_of
 from .errors import AgentError, CloudError, LinkError, LockChanged, PairingRefused, TooLate
 from .issued import IssuedConfigs
-from .lock_client import LockClient
+from .lock_client import LockClient, reserved
 from .model import (
     Action,
     Ending,
@@ -209,39 +209,38 @@ class UnlockJob:
         central = client.central
         code = as_written(part, policy.code_source)
         operation = OpenOperation.OPEN if self._opens else OpenOperation.CLOSE
-        reservation = central.reserve()
-        asked = InstructionRequest(
-            device_id=self._facts.device_id,
-            bluetooth_sn=reservation.sn,
-            device_random=self._device_random(client, part),
-            open=self._opens,
-            major=policy.major,
-        )
-        try:
+        with reserved(central) as reservation:
+            asked = InstructionRequest(
+                device_id=self._facts.device_id,
+                bluetooth_sn=reservation.sn,
+                device_random=self._device_random(client, part),
+                open=self._opens,
+                major=policy.major,
+            )
             sealed = await self._ports.cloud.open_instruction(asked)
-        except CloudError:
-            central.cancel(reservation)
-            raise
-        self._mark(Step.INSTRUCTION)
-        instruction: Instruction = central.check_instruction(
-            sealed.message.reveal(),
-            Expected(
-                reservation=reservation,
-                dp_id=policy.dps.number(DpName.OPEN_CHECKED),
-                central=US,
-                peripheral=code.peripheral,
-                code=code.new_code,
-                operation=operation,
-            ),
-        )
-        question = self._question(instruction.request)
+            self._mark(Step.INSTRUCTION)
+            instruction: Instruction = central.check_instruction(
+                sealed.message.reveal(),
+                Expected(
+                    reservation=reservation,
+                    dp_id=policy.dps.number(DpName.OPEN_CHECKED),
+                    central=US,
+                    peripheral=code.peripheral,
+                    code=code.new_code,
+                    operation=operation,
+                ),
+            )
+            question = self._question(instruction.request)
 
-        def make() -> Outgoing:
-            return central.send_instruction(
-                instruction, next_sn=sealed.next_sn, question=question, air=policy.instruction_air
-            )[0]
+            def make() -> Outgoing:
+                return central.send_instruction(
+                    instruction,
+                    next_sn=sealed.next_sn,
+                    question=question,
+                    air=policy.instruction_air,
+                )[0]
 
-        await self._commit_and_wait(session, question, make, reservation.sn, sealed=True)
+            await self._commit_and_wait(session, question, make, reservation.sn, sealed=True)
 
     async def _sealed_by_us(self, session: LockSession, part: IssuedInstruction) -> None:
         """Without the cloud: the issued code in a frame of our own, under the session key."""

@@ -130,6 +130,11 @@ class Visit:
         """Tell somebody what the lock says in the seconds after an outcome (C4)."""
         self._follower = (self._clock.now() + FOLLOWED, follower)
 
+    @property
+    def followed_until(self) -> float:
+        """Until when what the lock says still belongs to somebody's evidence."""
+        return -math.inf if self._follower is None else self._follower[0]
+
     def follow_nobody(self) -> None:
         """What comes from here belongs to another operation."""
         self._follower = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from collections.abc import Mapping
 from types import TracebackType
@@ -82,11 +84,11 @@ class HttpxTransport:
                 return await _exchange(client, request)
         except _NOT_SENT as error:
             kind = CloudTimeout if isinstance(error, httpx.TimeoutException) else CloudUnreachable
-            raise kind(f"Not connected: {type(error).__name__}") from None
+            raise kind(f"Not connected: {_reason(error)}") from None
         except (httpx.TimeoutException, TimeoutError):
             raise CloudTimeout(f"No answer within {time_limit:.1f} s", ambiguous=True) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise CloudUnreachable(f"Cut off: {type(error).__name__}", ambiguous=True) from None
+            raise CloudUnreachable(f"Cut off: {_reason(error)}", ambiguous=True) from None
 
     async def _ready(self) -> httpx.AsyncClient:
         async with self._making:
@@ -105,6 +107,23 @@ class HttpxTransport:
             # Nothing to unpack: what is read is what is limited.
             headers={"Accept-Encoding": "identity"},
         )
+
+
+def _reason(error: BaseException) -> str:
+    """In the system's words where it has any (they name no URL), else the kind of the error."""
+    inner: BaseException | None = error
+    while inner is not None:
+        match inner:
+            case ssl.SSLCertVerificationError():
+                return f"the certificate does not hold: {inner.verify_message}"
+            case ssl.SSLError():
+                return f"TLS: {inner.reason}"
+            case socket.gaierror():
+                return str(inner.strerror)
+            case OSError() if inner.errno:
+                return os.strerror(inner.errno)
+        inner = inner.__cause__ or inner.__context__
+    return type(error).__name__
 
 
 async def _exchange(client: httpx.AsyncClient, request: httpx.Request) -> HttpAnswer:

@@ -30,6 +30,8 @@ class SocketRadio:
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
+        self.fault: str | None = None
+        """Why the last attempt found nobody."""
 
     @asynccontextmanager
     async def connect(
@@ -40,7 +42,9 @@ class SocketRadio:
         try:
             stream = await anyio.connect_tcp(self._host, self._port)
         except OSError as error:
+            self.fault = f"no lock answers at {self._host}:{self._port}"
             raise LockNotFound(f"no lock answers for {lock.name}") from error
+        self.fault = None
         link = SocketLink(stream)
         failure: BaseException | None = None
         async with stream, anyio.create_task_group() as tasks:

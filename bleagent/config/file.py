@@ -315,6 +315,8 @@ def load_config(path: Path) -> Config:
         return Config.model_validate_json(json.dumps(_inherit(data), default=str))
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
+        # A misspelt key first: what is missing is told because of it.
+        found.sort(key=lambda one: one["type"] != "extra_forbidden")
         lines = [f"{path}: {explain(Config, one)}" for one in found]
         # Not chained: pydantic's own text shows what was found, secrets too.
         raise ConfigError("\n".join(dict.fromkeys(lines))) from None

@@ -44,13 +44,10 @@ def load_secrets(config: Config, credentials: Path | None) -> Secrets:
     Raises:
         SecretError: one cannot be read, others can read it, or it has the wrong length.
     """
-
-    def read(source: SecretSource | None) -> Secret | None:
-        return None if source is None else without_line_end(source.read(credentials))
-
+    secret = config.cloud.secret
     return Secrets(
         http_token=load_http_token(config, credentials),
-        cloud_secret=read(config.cloud.secret),
+        cloud_secret=None if secret is None else _line("cloud.secret", secret, credentials),
         locks={lock.name: _facts(lock, credentials) for lock in config.locks},
     )
 
@@ -63,7 +60,7 @@ def credentials_directory() -> Path | None:
 
 def load_http_token(config: Config, credentials: Path | None) -> Secret:
     """The HTTP trigger's token, as it is now. Raises SecretError."""
-    return without_line_end(config.http.token.read(credentials))
+    return _line("http.token", config.http.token, credentials)
 
 
 def cloud_settings(config: Config, secret: Secret | None) -> CloudSettings:
@@ -88,7 +85,7 @@ def load_vault_key(config: Config, credentials: Path | None) -> Secret:
     """
     source = config.vault.key
     if source is not None and source.credential is not None:
-        return require_key_size(source.read(credentials), source.place)
+        return require_key_size(_read("vault.key", source, credentials), source.place)
     path = config.state_dir / DEFAULT_KEY if source is None else source.file
     assert path is not None  # noqa: S101 -- one of the two is set
     if config.vault.create:
@@ -104,11 +101,23 @@ def load_vault_keys(
     place = str(config.state_dir / DEFAULT_KEY) if source is None else source.place
     # The older ones first: a mistake there must not leave a new key file behind.
     previous = tuple(
-        NamedKey(one.place, require_key_size(one.read(credentials), one.place))
+        NamedKey(one.place, require_key_size(_read("vault.previous", one, credentials), one.place))
         for one in config.vault.previous
     )
     current = NamedKey(place, load_vault_key(config, credentials))
     return VaultKeys(current=current, previous=previous, new_nonce=new_nonce)
+
+
+def _line(key: str, source: SecretSource, credentials: Path | None) -> Secret:
+    return without_line_end(_read(key, source, credentials))
+
+
+def _read(key: str, source: SecretSource, credentials: Path | None) -> Secret:
+    """The bytes; whoever cannot have them is told which key of the configuration wants them."""
+    try:
+        return source.read(credentials)
+    except SecretError as error:
+        raise SecretError(f"{key}: {error}") from None
 
 
 def _facts(lock: LockConfig, credentials: Path | None) -> LockFacts:
@@ -127,7 +136,7 @@ def _facts(lock: LockConfig, credentials: Path | None) -> LockFacts:
 def _of_size(
     lock: str, key: str, source: SecretSource, credentials: Path | None, size: int
 ) -> Secret:
-    secret = without_line_end(source.read(credentials))
+    secret = _line(f"{key} of {lock}", source, credentials)
     if len(secret) != size:
         raise SecretError(
             f"{source.place}: found {len(secret)} characters, expected the {size} of the {key} "

@@ -48,14 +48,15 @@ class Surroundings:
 
     ``hear`` takes sightings; ``ours`` says which addresses are locks of ours; ``alone`` whether
     no other adapter is usable; ``treated`` is told of every rung and what came of it;
-    ``crowded`` that somebody waits for a slot; ``give_up`` ends the radio.
+    ``crowded`` that somebody waits for a slot, and says whether one is given up for it;
+    ``give_up`` ends the radio.
     """
 
     hear: Callable[[Sighting], None]
     ours: Callable[[], Collection[str]]
     alone: Callable[[], bool]
     treated: Callable[[str, Remedy, str], None]
-    crowded: Callable[[str], None]
+    crowded: Callable[[str], bool]
     give_up: Callable[[str], None]
 
 
@@ -328,7 +329,7 @@ class Antenna:
                 with anyio.move_on_after(max(left, SOON)):
                     await self._symptom.wait()
             self._symptom = anyio.Event()
-            async with self.gate.turn(Priority.REPAIR, slot=False):
+            async with self.gate.turn(lambda: Priority.REPAIR, slot=False):
                 await self._leftovers.end()
                 while (remedy := self.ladder.due(self._clock.now(), self._situation())) is not None:
                     await self._treat(remedy)

@@ -56,6 +56,7 @@ class _Attempt:
 
     lock: LockFacts
     usage: Usage
+    priority: Priority
     choice: Choice | None = None
     connected: bool = False
 
@@ -98,7 +99,8 @@ class BluetoothRadio:
         self._fault: LinkError = RadioUnavailable("the radio has not been started")
         self._connected: dict[str, Choice] = {}
         self._told_at: dict[str, float] = {}
-        self._taken: set[str] = set()
+        self._attempts: dict[str, _Attempt] = {}
+        """By lock: from asking for a connection until it has been left."""
         self._news = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._stuck: str | None = None
@@ -180,9 +182,9 @@ class BluetoothRadio:
         )  # fmt: skip
         self._listeners.treated(adapter, remedy, outcome)
 
-    def _crowded(self, adapter: str) -> None:
+    def _crowded(self, adapter: str) -> bool:
         holding = [name for name, one in self._connected.items() if one.antenna.name == adapter]
-        self._listeners.full(adapter, holding)
+        return self._listeners.full(adapter, holding)
 
     def _give_up(self, why: str) -> None:
         self._stuck = why
@@ -227,16 +229,16 @@ class BluetoothRadio:
             RadioBusy: no slot was free in time, or the stack was busy.
             LinkError: the attempt failed.
         """
-        if lock.name in self._taken:
+        if lock.name in self._attempts:
             raise RadioBusy(f"{lock.name} is being connected to already")
         left = anyio.current_effective_deadline() - anyio.current_time() - EARLY
         until = self._clock.now() + min(left, LONGEST_WAIT)
-        attempt = _Attempt(lock, self._usage.setdefault(lock.name, Usage()))
-        self._taken.add(lock.name)
+        attempt = _Attempt(lock, self._usage.setdefault(lock.name, Usage()), priority)
+        self._attempts[lock.name] = attempt
         try:
             while not attempt.connected:
                 choice = await self._heard(lock, until)
-                async with self._turn(choice.antenna, priority, until) as turn:
+                async with self._turn(choice.antenna, attempt, until) as turn:
                     # Much can happen while one waits for one's turn.
                     current = self._chooser.choose(lock.name, only=choice.antenna)
                     if current is None:
@@ -253,15 +255,13 @@ class BluetoothRadio:
                 self._failed(attempt, error)
             raise
         finally:
-            self._taken.discard(lock.name)
+            del self._attempts[lock.name]
 
     @asynccontextmanager
-    async def _turn(
-        self, antenna: Antenna, priority: Priority, until: float
-    ) -> AsyncIterator[Turn]:
+    async def _turn(self, antenna: Antenna, attempt: _Attempt, until: float) -> AsyncIterator[Turn]:
         gate, left = antenna.gate, until - self._clock.now()
         with anyio.CancelScope(deadline=anyio.current_time() + left) as scope:
-            async with gate.turn(priority) as turn:
+            async with gate.turn(lambda: attempt.priority) as turn:
                 scope.deadline = math.inf
                 yield turn
         if scope.cancelled_caught:
@@ -312,6 +312,14 @@ class BluetoothRadio:
             self.sightings.failed(attempt.lock.name, address, self._clock.now())
 
     # -- being told
+
+    def wanted(self, lock: str, priority: Priority) -> None:
+        """What the connection that is waited for is wanted for now: its turn comes by that."""
+        attempt = self._attempts.get(lock)
+        if attempt is not None and attempt.priority is not priority:
+            attempt.priority = priority
+            for antenna in self._antennas.values():
+                antenna.gate.admit()
 
     def idle(self, lock: str) -> None:
         """Nobody uses this lock's connection: whoever waits for its slot may ask for it again."""

@@ -28,10 +28,11 @@ class Listeners:
 
     ``proved``: a lock and the address that stood the handshake, when that is news.
     ``treated``: an adapter, a rung of its ladder, and what came of it.
-    ``full``: an adapter on which somebody waits for a slot, and the locks that hold one.
+    ``full``: an adapter on which somebody waits for a slot, and the locks that hold one; says
+    whether one of them is left.
     """
 
     wants_connection: Callable[[str, Sighting], None] = lambda *_: None
     proved: Callable[[str, str], None] = lambda *_: None
     treated: Callable[[str, Remedy, str], None] = lambda *_: None
-    full: Callable[[str, list[str]], None] = lambda *_: None
+    full: Callable[[str, list[str]], bool] = lambda *_: False

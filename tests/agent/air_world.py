@@ -92,6 +92,11 @@ class Air:
             self.stuck = error
             self.ended_at = self.clock.now()
 
+    def crowded(self, adapter: str, holding: list[str]) -> bool:
+        """Nobody here makes room."""
+        self.full.append((adapter, holding))
+        return False
+
     @property
     def hci0(self) -> FakeAdapter:
         return self.bluetooth.adapter["hci0"]
@@ -159,7 +164,7 @@ def make(
         wants_connection=lambda lock, seen: air.wanted.append((clock.now(), lock, seen)),
         proved=lambda lock, where: air.proved.append((lock, where)),
         treated=lambda name, remedy, what: air.rungs.append((clock.now(), name, remedy, what)),
-        full=lambda name, holding: air.full.append((name, holding)),
+        full=lambda name, holding: air.crowded(name, holding),  # noqa: PLW0108 - it is made below
     )
     radio = BluetoothRadio(
         bluetooth, clock, configured, settings, manager=manager, listeners=listeners

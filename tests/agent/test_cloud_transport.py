@@ -147,3 +147,12 @@ async def test_a_port_where_nobody_listens_is_certain() -> None:
     with pytest.raises(CloudUnreachable) as caught:
         await send(url)
     assert not caught.value.ambiguous
+    assert str(caught.value) == "Not connected: Connection refused"
+
+
+@pytest.mark.anyio
+async def test_a_host_that_has_no_address_is_said_to_have_none() -> None:
+    with pytest.raises(CloudUnreachable) as caught:
+        await send("http://nobody.invalid:1/")
+    assert "nobody.invalid" not in str(caught.value)
+    assert str(caught.value) != "Not connected: ConnectError"

@@ -552,6 +552,11 @@ def test_what_is_no_toml_is_said_with_its_line(tmp_path: Path) -> None:
         load_config(tmp_path / "gone.toml")
 
 
+def test_a_misspelt_key_is_told_before_what_is_missing_because_of_it(tmp_path: Path) -> None:
+    said = complaint(tmp_path, WHOLE.replace("device_id", "devcie_id")).splitlines()
+    assert [line.split(":")[0] for line in said] == ["locks[0].devcie_id", "locks[0].device_id"]
+
+
 # -- secrets
 
 
@@ -591,6 +596,24 @@ def test_a_key_of_another_length_is_refused_by_name_and_not_shown(tmp_path: Path
     assert str(caught.value) == (
         "credential local-key: found 6 characters, expected the 16 of the local_key of front-door"
     )
+
+
+@pytest.mark.parametrize(
+    ("gone", "wanted_by"),
+    [
+        ("http-token", "http.token"),
+        ("cloud-secret", "cloud.secret"),
+        ("local-key", "local_key of front-door"),
+    ],
+)
+def test_a_secret_that_is_not_there_is_told_with_the_key_that_wants_it(
+    tmp_path: Path, gone: str, wanted_by: str
+) -> None:
+    config = load_config(written(tmp_path, WHOLE))
+    place = credentials(tmp_path)
+    (place / gone).unlink()
+    with pytest.raises(SecretError, match=f"^{wanted_by}: .*{gone}"):
+        load_secrets(config, place)
 
 
 def test_the_vault_key_is_made_on_first_use_unless_that_is_forbidden(tmp_path: Path) -> None:

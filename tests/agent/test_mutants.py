@@ -149,8 +149,8 @@ MUTANTS = (
         f"{OWNERS}::test_the_first_proven_identity_is_pinned_and_another_is_not_operated",
     ),
     Mutant(
-        "whoever waits longer goes before the door", "bleagent/supervisor.py",
-        (("one = min(self._waiting, key=lambda use: use.priority)", "one = self._waiting[0]"),),
+        "whoever waits longer goes before the door", "bleagent/waiting.py",
+        (("one = min(self._uses, key=lambda use: use.priority)", "one = self._uses[0]"),),
         f"{OWNERS}::test_somebody_before_the_door_goes_before_whoever_waits_longer",
     ),
     Mutant(

@@ -284,7 +284,7 @@ def judge(model: Model) -> None:
 SCRIPTS = st.lists(st.sampled_from(list(Happens)), max_size=25)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(script=SCRIPTS, name=st.sampled_from(["v3.0", "v4-20", "secv2-244"]))
 @example(script=[Happens.FINGER] * 3 + [Happens.CALL, Happens.CUT], name="v3.0")
 @example(script=[Happens.FINGER, Happens.CALL, Happens.KILL, Happens.FINGER], name="v3.0")

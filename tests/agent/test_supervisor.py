@@ -12,14 +12,15 @@ import pytest
 from bleagent.errors import AgentError, LinkError, LinkLost, LinkTimeout, LockChanged, LockNotFound
 from bleagent.model import Priority, Proven, Step
 from bleagent.policy import Connection
-from bleagent.simulator.faults import Faults, NotifyFault
+from bleagent.simulator.fakes import MemoryLedger, MemoryLocks
+from bleagent.simulator.faults import Faults, NotifyFault, WriteFault
 from bleagent.simulator.log import LinkChanged
 from bleagent.simulator.quirks import Quirks
 from bleagent.simulator.record_fakes import MemoryRecords
 from bleagent.supervisor import LONGEST_SILENCE, LockOwner
 from protocol import events as ev
 from protocol.verdict import CONFIRMED, LockQuestion
-from tests.agent.stories import ending, happens, partings, told, until
+from tests.agent.stories import CALM, ending, happens, partings, told, until
 from tests.agent.world import DOOR, World, rehearse
 
 
@@ -115,6 +116,107 @@ def test_a_handshake_in_vain_is_told_before_the_link_is_ended() -> None:
 
     mute = Faults(notifications=dict.fromkeys(range(40), NotifyFault.LOSE))
     rehearse(story, faults=mute)
+
+
+@pytest.mark.parametrize("moment", ["while the cloud is asked", "while it is written down"])
+def test_a_caller_who_hangs_up_before_anything_is_written_leaves_the_connection(
+    moment: str,
+) -> None:
+    async def story(world: World) -> None:
+        if moment == "while the cloud is asked":
+            world.cloud.takes = 5.0
+        else:
+            world.build(ledger=SlowLedger(marks=world.memory.marks))
+        owner_of(world).keep_warm()
+        await until(lambda: owner_of(world).paired)
+        with anyio.move_on_after(7):
+            await world.operate("key-1")
+            pytest.fail("it takes longer")
+        await until(lambda: not world.doors.busy(DOOR))
+        assert world.actuations() == []
+        world.cloud.takes = 0.05
+        record = await world.operate("key-2", deadline=30.0)
+        assert told(record) == ("confirmed", "ok")
+        assert "connect" not in ending(record).steps
+        assert len(world.radio.links) == 1
+        world.doors._supervisor.stop()
+
+    rehearse(story, connection=Connection.HELD)
+
+
+class SlowLedger(MemoryLedger):
+    async def sending(self, operation_id: str, *, sn: int, sealed: bool = False) -> None:
+        if operation_id == "op-1":
+            await anyio.sleep(20)
+        await super().sending(operation_id, sn=sn, sealed=sealed)
+
+
+def test_a_caller_who_hangs_up_in_the_middle_of_a_command_takes_the_connection_along() -> None:
+    async def story(world: World) -> None:
+        def begun() -> bool:
+            return any(len(link.written) > CALM.instruction for link in world.radio.links)
+
+        async with anyio.create_task_group() as caller:
+            caller.start_soon(world.operate)
+            await until(begun)
+            caller.cancel_scope.cancel()
+        await until(lambda: not world.lock.is_connected, within=1.0)
+        assert world.actuations() == []
+
+    slow = dict.fromkeys([CALM.instruction], WriteFault.DELAY)
+    rehearse(story, faults=Faults(writes=slow), linger=60.0)
+
+
+# -- a lock that lets go at once
+
+
+class LettingGo(MemoryLocks):
+    """Each time it is to be checked who the lock is, it is gone."""
+
+    world: World
+    times = 5
+
+    async def proven(self, lock: str) -> Proven | None:
+        if len(self.world.radio.links) <= self.times:
+            self.world.radio.links[-1].down("it let go")
+            await anyio.sleep(0.01)
+        return await super().proven(lock)
+
+
+def letting_go(world: World, times: int) -> None:
+    memory = LettingGo()
+    memory.world, memory.times = world, times
+    world.build(memory=memory)
+
+
+def test_a_lock_that_lets_go_as_soon_as_it_is_paired_is_tried_again_after_growing_pauses() -> None:
+    async def story(world: World) -> None:
+        letting_go(world, times=1000)
+        record = await world.operate(deadline=15.0)
+        assert told(record) == ("unreached", "link-lost")
+        gaps = [b - a for a, b in pairwise(visits(world))]
+        assert gaps == [pytest.approx(gap, abs=0.1) for gap in (0.2, 0.4, 0.8, 1.6, 3, 3, 3)]
+
+    rehearse(story)
+
+
+def test_a_new_call_ends_the_pause_of_a_lock_that_let_go() -> None:
+    async def story(world: World) -> None:
+        letting_go(world, times=6)
+        async with anyio.create_task_group() as users:
+
+            async def use() -> None:
+                async with owner_of(world).use():
+                    pass
+
+            users.start_soon(use)
+            await until(lambda: len(visits(world)) == 6)
+            await anyio.sleep(1)
+            asked = world.clock.now()
+            await use()
+            assert world.clock.now() - asked < 0.5
+
+    rehearse(story)
 
 
 def test_a_connection_nobody_waits_for_any_more_is_given_up() -> None:

@@ -327,7 +327,8 @@ async def overheads(bench: Bench, effort: Effort) -> list[Overhead]:
                     max(unlocks),
                 )
             )  # fmt: skip
-            await anyio.sleep(REST + 0.1)
+            if not warm:
+                await anyio.sleep(REST + 0.1)
     return found
 
 

@@ -183,6 +183,8 @@ class Radio(Controller):
         )  # fmt: skip
         self.rssi = -50
         """dBm at which everybody hears it."""
+        self.cancel_crosses = False
+        """The next connection is made just as the host's cancelling of it arrives."""
         self.le_features &= ~(  # gap 6
             hci.LeFeatureMask.LL_PRIVACY | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
         )
@@ -213,7 +215,7 @@ class Radio(Controller):
             return
         if self.le_scan_enable:
             self._report(pdu, sender)
-        pending = self.pending_le_connection
+        pending = None if self.cancel_crosses else self.pending_le_connection
         if pending is not None and pending.peer_address == pdu.advertiser_address:
             self.create_le_connection(pdu.advertiser_address)
             if (made := self.le_connections.get(pdu.advertiser_address)) is not None:
@@ -250,6 +252,9 @@ class Radio(Controller):
     ) -> hci.HCI_StatusReturnParameters:
         """Gap 3."""
         del command
+        if self.cancel_crosses and self.pending_le_connection is not None:
+            self.cancel_crosses = False
+            self.create_le_connection(self.pending_le_connection.peer_address)
         pending, self.pending_le_connection = self.pending_le_connection, None
         if pending is None:
             return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)

@@ -10,11 +10,9 @@ at the memory:
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from bleak_retry_connector.bleak_manager import get_global_bluez_manager_sync
@@ -29,6 +27,7 @@ from .air import Air
 from .bleak_bumble import Adapter
 from .bumble_stack import BumbleStack
 from .doors import ADDRESS, door, hear, scanning
+from .memory import MAX_GROWTH, Growth
 from .radio_door import Door
 from .scripted_bluez import ScriptedBluez
 
@@ -36,17 +35,7 @@ pytestmark = pytest.mark.anyio
 
 LONG = bool(os.environ.get("BLEAGENT_LONG"))
 ROUNDS = 1000 if LONG else 20
-WARM = 200
-"""Rounds before memory is compared: caches fill, the allocator takes its pools."""
 BURST = 8
-MAX_GROWTH = 1 << 20
-"""Bytes of resident memory over the remaining rounds."""
-
-
-def resident() -> int:
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 async def go_round(
@@ -69,16 +58,12 @@ async def go_round(
 
 
 async def measured(rounds: Callable[[int], Awaitable[None]], what: str) -> None:
-    before = resident()
+    growth = Growth(what, ROUNDS)
     for number in range(ROUNDS):
-        if number == WARM:
-            before = resident()
         await rounds(number)
-    growth = resident() - before
+        growth.round_ends(number)
     if LONG:
-        seen = f"{what}: {ROUNDS} connections, {growth / 1024:.0f} KiB after the first {WARM}"
-        print(f"\n{seen}")  # noqa: T201 - what was measured
-        assert growth < MAX_GROWTH
+        assert growth.grown < MAX_GROWTH, growth
 
 
 async def test_over_bluez(bluez: ScriptedBluez, bluetooth: BluezBluetooth) -> None:

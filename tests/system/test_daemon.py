@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from bleagent.doors import REST
 from bleagent.simulator.cloud_faults import Fault, FaultKind
-from tests.system.daemon import Site, unlock, unlock_when_rested
+from tests.system.daemon import Site, socket_radio, unlock, unlock_when_rested
 
 pytestmark = pytest.mark.anyio
 
@@ -154,6 +155,23 @@ async def test_readiness_tells_and_liveness_needs_nobody(tmp_path: Path) -> None
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/readyz")).json()["ready"] is True
         assert (await client.get("/v1/locks")).status_code == 401
+
+
+async def test_what_cannot_be_reached_is_told_with_host_and_reason(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.configure("http://127.0.0.1:9", socket_radio(9))
+    async with site.daemon() as (client, _):
+        with anyio.fail_after(10):
+            while "cloud.unreachable" not in site.log.read_text():
+                await anyio.sleep(0.05)
+        (line, *_) = [line for line in site.log.read_text().splitlines() if "unreachable" in line]
+        said = json.loads(line)
+        assert (said["host"], said["detail"]) == ("127.0.0.1", "Not connected: Connection refused")
+        assert (await client.get("/readyz")).json()["ready"] is True  # nobody has looked yet
+        answer = await unlock(client, "one", deadline_ms=500)
+        assert answer.json()["outcome"] == "unreached"
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["wrong"]) == (503, ["radio"])
 
 
 async def test_a_second_daemon_on_the_same_state_names_the_first(tmp_path: Path) -> None:

@@ -100,6 +100,6 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
     assert done.returncode == 2
-    assert f"{place} cannot be listened on" in done.stderr
-    assert "Address already in use" in done.stderr
+    assert f"bleagent run: {place} cannot be listened on: Address already in use" in done.stderr
+    assert done.stderr.count("in use") == 1  # and by nobody else
     assert "Traceback" not in done.stderr
