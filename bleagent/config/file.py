@@ -12,28 +12,22 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from bleagent.cloud.settings import Signer, Transport
 from bleagent.errors import ConfigError
 from bleagent.policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SnStart
-from bleagent.vault import read_credential, read_secret
-from protocol import DpMap, InstructionAir, LocalProtocolError, Secret
+from protocol import DpMap, InstructionAir, LocalProtocolError
 from protocol.dpmap import LockGeneration
 
 from .base import Section, mismatch
-from .errors import WHOLE, explain
+from .errors import explain
 from .radio import LockRadioConfig, RadioConfig, check_radio
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError
-    return path
+from .secret_source import SecretSource, absolute
+from .sinks import RecordsConfig, SinkConfig, check_sinks
 
 
 def _loopback(host: str) -> str:
@@ -51,41 +45,6 @@ def _base_url(url: str) -> str:
     elif parts.scheme != "https":
         raise ValueError
     return url
-
-
-class SecretSource(Section):
-    """Where a secret is; exactly one of the two."""
-
-    holds_secret: ClassVar[bool] = True  # somebody may have written it here: never echoed
-
-    credential: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$",
-        description="the name of a systemd credential (letters, digits, and . _ -)",
-    )
-    file: Annotated[Path, AfterValidator(_absolute)] | None = Field(
-        default=None, description="the absolute path of a file"
-    )
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if (self.credential is None) == (self.file is None):
-            found = "neither" if self.file is None else "both"
-            raise PydanticCustomError(
-                WHOLE, "found {found}, expected either credential or file", {"found": found}
-            )
-        return self
-
-    @property
-    def place(self) -> str:
-        """What to call it in a message."""
-        return f"credential {self.credential}" if self.file is None else str(self.file)
-
-    def read(self, credentials: Path | None) -> Secret:
-        """The bytes as they are there. Raises SecretError."""
-        if self.file is not None:
-            return read_secret(self.file)
-        return read_credential(credentials, str(self.credential))
 
 
 class HttpConfig(Section):
@@ -204,6 +163,12 @@ class LockConfig(LockRadioConfig):
     dps: Mapping[str, int] = Field(
         default_factory=dict, description="names of datapoints and numbers from 1 to 255"
     )
+    codes: Mapping[
+        Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2}$")],
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")],
+    ] = Field(
+        default_factory=dict, description="numbers of datapoints and the product's codes for them"
+    )
     strategies: Strategies = Field(default_factory=Strategies, description="a table of strategies")
 
     @model_validator(mode="after")
@@ -245,7 +210,7 @@ def _not_empty(locks: tuple[LockConfig, ...]) -> tuple[LockConfig, ...]:
 class Config(Section):
     """The whole file. ``strategies`` are the defaults of every lock."""
 
-    state_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+    state_dir: Annotated[Path, AfterValidator(absolute)] = Field(
         default=Path("/var/lib/bleagent"), description="the absolute path of a directory"
     )
     http: HttpConfig = Field(description="a section [http]")
@@ -253,6 +218,10 @@ class Config(Section):
     radio: RadioConfig = Field(default_factory=RadioConfig, description="a section [radio]")
     vault: VaultConfig = Field(default_factory=VaultConfig, description="a section [vault]")
     strategies: Strategies = Field(default_factory=Strategies, description="a section [strategies]")
+    records: RecordsConfig = Field(default_factory=RecordsConfig, description="a section [records]")
+    sinks: tuple[SinkConfig, ...] = Field(
+        default=(), description="a section [[sinks]] for each sink"
+    )
     locks: Annotated[tuple[LockConfig, ...], AfterValidator(_not_empty)] = Field(
         description="a section [[locks]] for each lock"
     )
@@ -265,6 +234,7 @@ class Config(Section):
                 if values.count(value) > 1:
                     raise mismatch(f'two locks with {key} "{value}"', "different ones")
         check_radio(self.radio, self.locks)
+        check_sinks(self.sinks)
         return self
 
     def lock(self, name: str) -> LockConfig | None:

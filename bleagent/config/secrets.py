@@ -21,7 +21,8 @@ from bleagent.vault import (
 )
 from protocol import LockKeys, Secret
 
-from .file import Config, LockConfig, SecretSource
+from .file import Config, LockConfig
+from .secret_source import SecretSource
 
 DEFAULT_KEY = "vault.key"
 """Of the state directory."""
@@ -34,6 +35,8 @@ class Secrets:
     http_token: Secret
     cloud_secret: Secret | None
     locks: Mapping[str, LockFacts] = field(repr=False)
+    sinks: Mapping[str, Secret] = field(default_factory=dict, repr=False)
+    """Of the sinks that have one, by name."""
 
 
 def load_secrets(config: Config, credentials: Path | None) -> Secrets:
@@ -49,6 +52,11 @@ def load_secrets(config: Config, credentials: Path | None) -> Secrets:
         http_token=load_http_token(config, credentials),
         cloud_secret=None if secret is None else _line("cloud.secret", secret, credentials),
         locks={lock.name: _facts(lock, credentials) for lock in config.locks},
+        sinks={
+            sink.named: _line(f"sinks.{sink.named}.secret", sink.secret, credentials)
+            for sink in config.sinks
+            if sink.secret is not None
+        },
     )
 
 

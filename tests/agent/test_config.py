@@ -207,7 +207,7 @@ LITERAL = (
             "port = 1\n[http]",
             (
                 "port: found an unknown key, expected one of state_dir, "
-                "http, cloud, radio, vault, strategies, locks"
+                "http, cloud, radio, vault, strategies, records, sinks, locks"
             ),
         ),
         (

@@ -72,6 +72,14 @@ def adapter(*libraries: str) -> Rule:
     return Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - frozenset(libraries))
 
 
+def sink(library: str) -> Rule:
+    """One library, and what all sinks have in common."""
+    return Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {library},
+        may=frozenset({"bleagent.adapters.sinks"}),
+    )
+
+
 # The jobs speak to the world through ports alone.
 JOB = Rule(never=EDGES | CLI_LIBRARIES | WIRING | {"socket", "ssl", "subprocess", "urllib"})
 
@@ -107,7 +115,8 @@ RULES: dict[str, Rule] = {
     "bleagent.adapters.bluez": adapter(*BLE),
     "bleagent.adapters.httpx_transport": adapter("httpx"),
     "bleagent.adapters.sqlite_store": adapter("sqlite3"),
-    "bleagent.adapters.sinks": adapter("aiomqtt"),
+    "bleagent.adapters.sinks": adapter(),
+    "bleagent.adapters.sinks.webhook": sink("httpx"),
     "bleagent.http": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - HTTP_SERVER),
     "bleagent.simulator": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - HTTP_SERVER),
     # The virtual lock as a Bluetooth peripheral, on any of bumble's transports.
