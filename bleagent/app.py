@@ -23,6 +23,7 @@ from .adapters.httpx_transport import HttpxTransport
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore, StateDirectory
 from .adapters.systemd import SystemdManager
+from .carrying import Carrying
 from .clock import SystemClock
 from .cloud.client import CloudClient
 from .config.file import Config, load_config
@@ -39,15 +40,12 @@ from .errors import AgentError, CloudError, ListenError, VaultKeyMissing
 from .held_memory import HeldMemory
 from .http.app import HttpParts, create_app
 from .http.auth import Tokens
-from .issued import known_or_asked
 from .model import LockFacts
 from .operation_log import OperationLog
 from .policy import Listening
 from .ports import Bluetooth, LockRadio
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
-from .record_log import RecordLog
-from .records import RecordPorts
 from .session import LinkPorts
 from .stall import StallWatch
 from .supervisor import Supervisor
@@ -74,7 +72,9 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
     found = load_secrets(config, credentials)
     with StateDirectory(config.state_dir) as directory:
         keys = load_vault_keys(config, credentials, new_nonce=_nonce)
-        with SqliteStore(directory, keys) as store:
+        sinks = tuple(sink.named for sink in config.sinks)
+        capacity = config.records.capacity
+        with SqliteStore(directory, keys, sinks=sinks, capacity=capacity) as store:
             for damage in store.damage:
                 log.error("store.damaged", detail=str(damage), advice=damage.advice)
             if (wrong := store.without_records) is not None:
@@ -102,11 +102,8 @@ async def _serve(
     ):
         cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
         memory = HeldMemory(store.memory)
-        records = RecordPorts(
-            book=store.records,
-            config=lambda facts: known_or_asked(facts, cloud, memory),
-            listener=RecordLog(),
-        )
+        carrying = Carrying(config, found, store, cloud, clock)
+        records = carrying.ports(memory)
 
         def links_over(radio: LockRadio) -> LinkPorts:
             return LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv, records=records)
@@ -126,9 +123,11 @@ async def _serve(
             stalled=stall.stalled,
             readiness=lambda: _wrong_with(store, radio),
             air=lambda: radio.snapshot() if isinstance(radio, BluetoothRadio) else None,
+            records=carrying.shown(),
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store)
         tasks.start_soon(stall.run)
+        tasks.start_soon(carrying.run)
         tasks.start_soon(_reload_on_hangup, config, tokens)
         supervisor.start()
         if store.without_records is None:

@@ -42,6 +42,8 @@ class RecordParts:
     clock: Clock
     name_of: Callable[[str, StoredRecord], str | None] = lambda _lock, _record: None
     """Who is behind a record, where somebody knows."""
+    decided: Callable[[], None] = lambda: None
+    """Somebody decided about a parked record: sinks are tried at once."""
     verify: Verify | None = None
     verify_within: float = 100.0
     """Seconds that a comparison may take, whatever the cloud does."""
@@ -142,6 +144,7 @@ def _add_decision(
             "record.decided", record=record_id, decision=word, sink=sink, deliveries=changed,
             principal=caller.id,
         )  # fmt: skip
+        have.decided()
         after = await _record(have, record_id)
         return JSONResponse({"changed": changed, "record": _view(have, after)}, headers=_NO_STORE)
 

@@ -129,6 +129,10 @@ RULES: dict[str, Rule] = {
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.simulator"},
         may=frozenset({"uvicorn"}),
     ),
+    # Its part for records: the sinks, and who carries to them.
+    "bleagent.carrying": Rule(
+        never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
+    ),
     # `demo` and `simulate` are commands; the demo is a user of the daemon, and of the simulator.
     "bleagent.demo": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator", "httpx"},

@@ -1,0 +1,164 @@
+"""The composition root's part for records: the configured sinks, and those who carry to them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+import anyio
+import structlog
+
+from protocol import DpMap
+
+from .adapters.sinks.file import FileSink
+from .adapters.sinks.own_addresses import own_addresses
+from .adapters.sinks.webhook import WebhookSettings, WebhookSink
+from .adapters.sqlite_store import SqliteStore
+from .clock import SystemClock
+from .cloud.client import CloudClient
+from .config.file import Config
+from .config.secrets import Secrets
+from .config.sinks import SinkConfig, SinkType
+from .errors import StoreError
+from .http.records import RecordParts
+from .issued import known_or_asked
+from .outbox import Carrier, release_overdue
+from .ports import LockMemory, RecordSink
+from .record import StoredRecord
+from .record_log import RecordLog
+from .records import RecordPorts
+
+log = structlog.get_logger()
+
+LOOK_FOR_OLD = 24 * 3600.0
+"""Seconds between two looks for records that need not be kept any more."""
+SETTLED_AFTER = 60.0
+"""Seconds after the start before the first such look: there is more urgent work."""
+
+
+class Carrying:
+    """What happens to records: taken, carried, shown, and forgotten one day."""
+
+    def __init__(
+        self,
+        config: Config,
+        found: Secrets,
+        store: SqliteStore,
+        cloud: CloudClient,
+        clock: SystemClock,
+    ) -> None:
+        self._config = config
+        self._found = found
+        self._store = store
+        self._cloud = cloud
+        self._clock = clock
+        self._told = RecordLog(self.wake)
+        self._carriers: list[Carrier] = []
+
+    def ports(self, memory: LockMemory) -> RecordPorts:
+        """What taking them off the locks needs."""
+        return RecordPorts(
+            book=self._store.records,
+            config=lambda facts: known_or_asked(facts, self._cloud, memory),
+            listener=self._told,
+        )
+
+    def shown(self) -> RecordParts | None:
+        """What the HTTP interface needs; None where no records are kept."""
+        if self._store.without_records is not None:
+            return None
+        return RecordParts(
+            shelf=self._store.records,
+            last_seq=self._store.records.last_seq,
+            locks=tuple(lock.name for lock in self._config.locks),
+            clock=self._clock,
+            decided=self.try_now,
+            name_of=self._name_of,
+        )
+
+    def _name_of(self, lock: str, record: StoredRecord) -> str | None:
+        del lock, record
+        return None
+
+    def wake(self) -> None:
+        """Something was released."""
+        for carrier in self._carriers:
+            carrier.wake()
+
+    def try_now(self) -> None:
+        """Somebody decided about parked records, or mended a sink."""
+        for carrier in self._carriers:
+            carrier.try_now()
+
+    async def run(self) -> None:
+        """Carry, until cancelled; nothing where no records are kept."""
+        if self._store.without_records is not None:
+            return
+        await self._adopt()
+        async with AsyncExitStack() as open_sinks, anyio.create_task_group() as tasks:
+            for sink in [self._sink(one, open_sinks) for one in self._config.sinks]:
+                carrier = Carrier(sink, self._store.records, self._clock, random.random, self._told)
+                self._carriers.append(carrier)
+                tasks.start_soon(carrier.run)
+            tasks.start_soon(self._release)
+            tasks.start_soon(self._forget_old)
+            if not self._config.sinks:
+                log.warning(
+                    "records.no_sink",
+                    advice="Records are kept here only; name a [[sinks]] to carry them on.",
+                )
+
+    def _sink(self, sink: SinkConfig, open_sinks: AsyncExitStack) -> RecordSink:
+        match sink.type:
+            case SinkType.OPENAPI:
+                raise NotImplementedError
+            case SinkType.WEBHOOK:
+                settings = WebhookSettings(
+                    url=sink.url or "", secret=self._found.sinks[sink.named],
+                    allow_private=sink.allow_private, own=own_addresses(),
+                )  # fmt: skip
+                hook = WebhookSink(sink.named, settings, self._clock, self._name_of)
+                open_sinks.push_async_callback(hook.aclose)
+                return hook
+            case SinkType.FILE:
+                assert sink.path is not None  # noqa: S101 - the configuration insists on it
+                return FileSink(
+                    sink.named, sink.path, max_bytes=sink.max_bytes, keep=sink.keep,
+                    name_of=self._name_of,
+                )  # fmt: skip
+            case SinkType.TUYALINK:
+                raise NotImplementedError
+
+    async def _adopt(self) -> None:
+        """What an older agent took, and did not read."""
+        locks = self._config.locks
+        dps: Mapping[str, DpMap] = {lock.name: lock.dpmap() for lock in locks}
+        ids = {lock.name: lock.device_id for lock in locks}
+        try:
+            adopted = await self._store.records.adopt(ids, dps)
+        except StoreError as error:
+            self._told.store_failed(error)
+            return
+        if adopted.records or adopted.left:
+            log.info("records.adopted", records=adopted.records, left=adopted.left)
+
+    async def _release(self) -> None:
+        held_for = 60.0 * self._config.records.hold_minutes
+        await release_overdue(
+            self._store.records, self._clock, self.wake, self._told, held_for=held_for
+        )
+
+    async def _forget_old(self) -> None:
+        keep_for = 24 * 3600.0 * self._config.records.keep_days
+        await anyio.sleep(SETTLED_AFTER)
+        while True:
+            if self._clock.trusted:  # by a wrong date everything would be old
+                try:
+                    gone = await self._store.records.prune(self._clock.unix(), keep_for)
+                except StoreError as error:
+                    self._told.store_failed(error)
+                else:
+                    if gone:
+                        log.info("records.forgotten", count=gone)
+            await anyio.sleep(LOOK_FOR_OLD)
