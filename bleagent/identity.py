@@ -2,8 +2,9 @@
 
 Delivery position decides first: the caller offers only records that may return, each at most
 once. Value decides second: same datapoint, same data, same time. The time may differ by two
-seconds only where the lock certainly converted it, that is where one copy has seconds since
-power-up and the other a date; anywhere else two events a second apart are two events.
+seconds only where the lock may have converted it: one copy has seconds since power-up and the
+other a date, or the record was taken from the backlog of a lock that may have had no date when it
+happened, and makes one anew at every delivery. Anywhere else two events a second apart are two.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class Candidate:
     wire_time: str
     lock_seconds: float
     at: float
+    converted: bool
+    """Whether the lock may have made its date when it handed it out."""
 
 
 def is_same(candidate: Candidate, happening: Happening) -> bool:
@@ -32,7 +35,8 @@ def is_same(candidate: Candidate, happening: Happening) -> bool:
         return True
     was_relative = candidate.lock_seconds < RELATIVE_BELOW
     if was_relative == happening.is_relative:
-        return False
+        apart = abs(candidate.lock_seconds - happening.lock_seconds)
+        return candidate.converted and apart <= CONVERSION_SLACK
     return abs(candidate.at - happening.at) <= CONVERSION_SLACK
 
 

@@ -63,12 +63,13 @@ class TakenReport:
 
     ``raw`` is command and data, codes zeroed. ``live``: it happens now, and is in no order with
     what the backlog brings. ``only_copy``: for all that is known the lock has not stored it, so it
-    may take room that is reserved (D6). ``may_match``: it may be one that may return, delivered
-    again. ``may_return``: the lock may hand it out once more. ``proves`` are the records whose
-    deletion at the lock this arrival proves: they return no more. ``is_not``: records that it is
-    not, though they may return: nothing is handed out twice between an acknowledgement and the end
-    of a connection. ``behind``: it can only be a record with a higher number. ``release``: nothing
-    older can come any more, so it may be carried at once (safety D4).
+    may take room that is reserved (D6). ``converted``: the lock may have had no date when it
+    happened. ``may_match``: it may be one that may return, delivered again. ``may_return``: the
+    lock may hand it out once more. ``proves`` are the records whose deletion at the lock this
+    arrival proves: they return no more. ``is_not``: records that it is not, though they may
+    return: nothing is handed out twice between an acknowledgement and the end of a connection.
+    ``behind``: it can only be a record with a higher number. ``release``: nothing older can come
+    any more, so it may be carried at once (safety D4).
     """
 
     lock: str
@@ -80,6 +81,7 @@ class TakenReport:
     only_copy: bool
     may_match: bool
     may_return: bool
+    converted: bool = False
     proves: tuple[int, ...] = ()
     is_not: tuple[int, ...] = ()
     behind: int = 0

@@ -63,11 +63,15 @@ class RecordListener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordPorts:
-    """What taking records needs of the outside; ``config`` is what the cloud issued for a lock."""
+    """What taking records needs of the outside; ``config`` is what the cloud issued for a lock.
+
+    ``told_since`` is when each lock was told the time first by this process, Unix seconds.
+    """
 
     book: RecordBook
     config: Callable[[LockFacts], Awaitable[IssuedConfig]]
     listener: RecordListener = field(default_factory=RecordListener)
+    told_since: dict[str, float] = field(default_factory=dict)
 
 
 class RecordTaker:
@@ -189,6 +193,7 @@ class RecordTaker:
         self._drain.keeping(on=on)
 
     async def _keep_one(self, seen: ev.Reported) -> None:
+        self._remember_told()
         came_at = self._came_at.pop(seen.sn, self._clock.unix())
         taken, stored = self._as_taken(seen, came_at), self._drain.was_stored(seen, came_at)
         self._deletions.dealt_with(seen.sn)
@@ -243,6 +248,7 @@ class RecordTaker:
             may_match=not live or (not self._drain.counts_credits and self._first is not None),
             behind=(self._first or 1) - 1 if live else 0,
             may_return=True,
+            converted=not live and self._may_be_converted(seen),
             proves=proves,
             is_not=is_not,
             release=live and self._complete,
@@ -259,6 +265,15 @@ class RecordTaker:
             del first[next(iter(first))]
         # Two events of one second come within that second: what comes later is a copy.
         return came_at - first.setdefault(what, came_at) > CLOCK_SLACK
+
+    def _may_be_converted(self, seen: ev.Reported) -> bool:
+        """Whether it happened before this lock was certainly told the time."""
+        seconds = 0.0 if seen.report.time is None else seen.report.time.seconds
+        return seconds < self._ports.told_since.get(self._facts.name, math.inf) + CLOCK_SLACK
+
+    def _remember_told(self) -> None:
+        if self._clock.trusted and self._times_told() > 0:
+            self._ports.told_since.setdefault(self._facts.name, self._clock.unix())
 
     async def _kept(self, taken: TakenReport) -> Kept | None:
         """Put it on disk, as long as that takes; None if the lock is to keep it."""

@@ -37,12 +37,13 @@ class _Row:
     happening: Happening
     turn: int
     may_return: bool
+    converted: bool
     deliveries: dict[str, Delivery]
 
     @property
     def candidate(self) -> Candidate:
         of, happening = self.record, self.happening
-        return Candidate(of.seq, of.wire_time, happening.lock_seconds, of.at)
+        return Candidate(of.seq, of.wire_time, happening.lock_seconds, of.at, self.converted)
 
     @property
     def place(self) -> tuple[float, int, int]:
@@ -150,7 +151,9 @@ class MemoryRecords:
         )  # fmt: skip
         waiting = {name: Delivery(sink=name, state=Carriage.WAITING) for name in self.names}
         turn = seq if report.live else -first
-        self.rows.append(_Row(record, happening, turn, report.may_return, waiting))
+        self.rows.append(
+            _Row(record, happening, turn, report.may_return, report.converted, waiting)
+        )
         return seq
 
     def _require_room(self, *, reserve: bool) -> None:

@@ -79,10 +79,16 @@ class Sink:
 class Model:
     """One run of a script."""
 
-    def __init__(self, world: World, tasks: TaskGroup) -> None:
+    def __init__(
+        self,
+        world: World,
+        tasks: TaskGroup,
+        sink: Sink | None = None,
+        book: MemoryRecords | None = None,
+    ) -> None:
         self.world = world
-        self.sink = Sink()
-        self.book = MemoryRecords(names=("cloud",), take_takes=0.03)
+        self.sink = sink or Sink()
+        self.book = book or MemoryRecords(names=("cloud",), take_takes=0.03)
         self.fingers = 0
         self.carrier = Carrier(self.sink, self.book, world.clock, lambda: 0.5)
         self._tasks = tasks

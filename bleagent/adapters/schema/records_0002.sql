@@ -22,6 +22,7 @@ CREATE TABLE records (
     live INTEGER NOT NULL CHECK (live IN (0, 1)),
     operation TEXT,
     may_return INTEGER NOT NULL CHECK (may_return IN (0, 1)),
+    converted INTEGER NOT NULL CHECK (converted IN (0, 1)),  -- the lock may have made up its date
     released_at REAL,
     late INTEGER NOT NULL DEFAULT 0 CHECK (late IN (0, 1))
 ) STRICT;

@@ -13,7 +13,7 @@ from bleagent.report_parts import parts_of
 from .record_rows import RecordTables, count_taken, last_seq
 
 _MAY_RETURN = """
-    SELECT seq, wire_time, lock_seconds, at FROM records
+    SELECT seq, wire_time, lock_seconds, at, converted FROM records
     WHERE may_return = 1 AND lock = ? AND dp = ? AND value_hash = ? AND seq > ?
 """
 

@@ -37,8 +37,8 @@ _SELECT = """
 _INSERT = """
     INSERT INTO records (seq, id, report, part, lock, device_id, dp, type, kind, value, value_hash,
         wire_time, lock_seconds, at, quality, turn, taken_at, live, operation, may_return,
-        released_at, late)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        converted, released_at, late)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _DELIVER = """
     INSERT INTO deliveries (sink, record, lock, at, turn, taken_at, released, state)
@@ -142,7 +142,7 @@ class RecordTables:
                     taken.lock, taken.device_id, happening.dp, int(happening.type), happening.kind,
                     happening.value, value_hash, happening.wire_time, happening.lock_seconds,
                     happening.at, happening.quality, turn, taken.taken_at, int(taken.live),
-                    happening.operation, int(taken.may_return),
+                    happening.operation, int(taken.may_return), int(taken.converted),
                     taken.taken_at if taken.release else None, int(late),
                 ),
             )  # fmt: skip
