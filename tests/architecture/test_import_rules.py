@@ -117,6 +117,7 @@ RULES: dict[str, Rule] = {
     "bleagent.adapters.sqlite_store": adapter("sqlite3"),
     "bleagent.adapters.sinks": adapter(),
     "bleagent.adapters.sinks.webhook": sink("httpx"),
+    "bleagent.adapters.sinks.tuyalink": sink("aiomqtt"),
     "bleagent.http": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - HTTP_SERVER),
     "bleagent.simulator": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - HTTP_SERVER),
     # The virtual lock as a Bluetooth peripheral, on any of bumble's transports.
