@@ -1,0 +1,1 @@
+"""Where records are carried to, one module for each kind of receiver."""
