@@ -95,6 +95,8 @@ RULES: dict[str, Rule] = {
     "bleagent.sync": JOB,
     "bleagent.records": JOB,
     "bleagent.outbox": JOB,
+    "bleagent.names": JOB,
+    "bleagent.verify": JOB,
     "bleagent.adapters": adapter(),
     "bleagent.adapters.bluez": adapter(*BLE),
     "bleagent.adapters.httpx_transport": adapter("httpx"),
