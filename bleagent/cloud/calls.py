@@ -20,15 +20,22 @@ _JSON = "application/json"
 class Call:
     """One question to the cloud.
 
-    ``path`` is its public OpenAPI twin (``GET`` with ``query``), where there is one.
-    ``repeatable``: asking twice does no harm. ``secrets`` are masked in what comes back.
+    ``path`` is its public OpenAPI twin (``GET`` with ``query``), where there is one. With a
+    ``body`` there is no action: it is a ``POST`` to the path, over whichever transport the
+    actions travel. ``repeatable``: asking twice does no harm. ``secrets`` are masked in what
+    comes back.
     """
 
     name: str
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     path: str | None = field(default=None, repr=False)  # a refresh token's is part of it
     query: codec.Query = field(default_factory=dict, repr=False)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
     repeatable: bool = True
+    once: bool = False
+    """Whoever asks repeats it; here only a new token or a corrected time is worth another try."""
+    can_wait: bool = False
+    """Doors do not depend on it: a quota that it exhausts stops only what can wait, too."""
     token: bool = False
     """A token request: always OpenAPI, never with a token."""
     secrets: tuple[Secret, ...] = ()
@@ -64,10 +71,25 @@ class Moment:
     nonce: str
 
 
+def check_possible(call: Call, settings: CloudSettings) -> None:
+    """Whether this project can ask it at all.
+
+    Raises:
+        NotSupported: it has to be signed, and there is nothing to sign it with.
+    """
+    if call.body is not None and not (settings.client_id and settings.secret.reveal()):
+        raise NotSupported(
+            f"{call.name} goes to {settings.origin} signed by the project itself, whose client_id "
+            "or secret is not configured; expected both under [cloud]"
+        )
+
+
 def needs_token(call: Call, settings: CloudSettings) -> bool:
     """Whether a call carries the access token."""
     if call.token:
         return False
+    if call.body is not None:
+        return True
     return settings.transport is Transport.OPENAPI or settings.signer is Signer.OPENAPI
 
 
@@ -79,7 +101,7 @@ def build_request(
     Raises:
         NotSupported: the transport has no way to ask it.
     """
-    if call.token or settings.transport is Transport.OPENAPI:
+    if call.token or call.body is not None or settings.transport is Transport.OPENAPI:
         return _openapi(call, settings, moment, access_token)
     return _action(call, settings, moment, access_token)
 
@@ -94,10 +116,14 @@ def _openapi(
     url = settings.origin + codec.target(call.path, call.query)
     # A base URL may have a path of its own (a private cloud behind a proxy).
     path = codec.path_of(settings.origin).rstrip("/") + call.path
-    headers = _sign_v2(
-        settings, moment, "GET", codec.signed_url(path, call.query), b"", access_token
-    )
-    return HttpRequest(method="GET", url=url, headers=headers)
+    method, content = "GET", b""
+    if call.body is not None:
+        method, content = "POST", codec.compact_json(call.body)
+    signed = codec.signed_url(path, call.query)
+    headers = _sign_v2(settings, moment, method, signed, content, access_token)
+    if content:
+        headers["Content-Type"] = _JSON
+    return HttpRequest(method=method, url=url, headers=headers, content=content)
 
 
 def _action(

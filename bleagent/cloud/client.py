@@ -21,7 +21,7 @@ from bleagent.ports import Clock
 from protocol import Secret
 
 from . import codec, fields, models
-from .calls import Call, Moment, build_request, needs_token, token_call
+from .calls import Call, Moment, build_request, check_possible, needs_token, token_call
 from .errors import (
     BadAnswer,
     ClockSkew,
@@ -36,6 +36,7 @@ from .errors import (
 )
 from .models import DeviceFacts
 from .pace import Breaker
+from .records import RecordCalls
 from .settings import CloudSettings, InstructionCall, Transport
 from .token import Token, TokenKeeper, read_token
 from .transport import HttpAnswer, HttpTransport
@@ -67,8 +68,10 @@ def _ignore(_event: CloudEvent) -> None:
     pass
 
 
-class CloudClient:
-    """Implements ``ports.Cloud``. Every method raises ``CloudError`` and nothing else.
+class CloudClient(RecordCalls):
+    """Implements ``ports.Cloud``, and what ``RecordCalls`` has beyond it.
+
+    Every method raises ``CloudError`` and nothing else.
 
     ``deadline``, where a method takes one, is a time of ``clock.now()``: nothing is begun after
     it, no request lasts beyond it.
@@ -102,6 +105,7 @@ class CloudClient:
         self._chance = chance
         self._new_nonce = new_nonce
         self._breaker = Breaker(settings.quota_pause)
+        self._breaker_of_what_can_wait = Breaker(settings.quota_pause)
         self._tokens = TokenKeeper(self._fetch_token, clock.now)
         self._ahead: float | None = None
         """The cloud's unix time minus ``clock.now()``: no jump of our date disturbs it."""
@@ -165,9 +169,12 @@ class CloudClient:
             raise
 
     async def _ask(self, call: Call, deadline: float | None) -> codec.Answer:
+        check_possible(call, self._settings)
         attempt, cured = 1, set[Retry]()
         while True:
             self._breaker.check(self._clock.now())
+            if call.can_wait:
+                self._breaker_of_what_can_wait.check(self._clock.now())
             token = await self._token_for(call, deadline)
             try:
                 return await self._once(call, token, attempt, deadline)
@@ -198,7 +205,7 @@ class CloudClient:
                 # The answer brought the cloud's time along; the next signature uses it.
                 cured.add(error.retry)
                 return True
-            case Retry.BACKOFF if call.repeatable or not error.ambiguous:
+            case Retry.BACKOFF if not call.once and (call.repeatable or not error.ambiguous):
                 return await self._wait(attempt - len(cured), deadline)
             case _:
                 return False
@@ -225,7 +232,8 @@ class CloudClient:
         except CloudError as error:
             outcome, found = error.code, error
             if isinstance(error, QuotaExhausted):
-                self._breaker.open(error, self._clock.now())
+                breaker = self._breaker_of_what_can_wait if call.can_wait else self._breaker
+                breaker.open(error, self._clock.now())
             raise
         finally:
             self._on_event(

@@ -184,7 +184,7 @@ def _open_envelope(found: Mapping[str, Any]) -> Answer:
     t = found.get("t")
     seconds = fields.seconds(t, "t") if _is_time(t) else None
     tid = found.get("tid")
-    tid = _printable(tid, 64) if isinstance(tid, str) else None
+    tid = fields.printable(tid, 64) if isinstance(tid, str) else None
     if done:
         result = found.get("data") if result is None else result
         return Answer(success=True, result=result, t=seconds, tid=tid)
@@ -201,14 +201,10 @@ def _code(value: object) -> int | str | None:
     try:
         return fields.number(value, "code")
     except BadAnswer:
-        return _printable(value, 64) if isinstance(value, str) else None
+        return fields.printable(value, 64) if isinstance(value, str) else None
 
 
 def _message(value: object) -> str:
     if isinstance(value, dict):
         value = fields.find(value, "message", "msg", "errorMsg")
-    return _printable(value, MAX_MSG) if isinstance(value, str) else ""
-
-
-def _printable(value: str, size: int) -> str:
-    return "".join(sign if sign.isprintable() else " " for sign in value[:size]).strip()
+    return fields.printable(value, MAX_MSG) if isinstance(value, str) else ""

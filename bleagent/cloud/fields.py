@@ -15,6 +15,7 @@ MILLISECONDS_FROM = 10**11
 """A time from here on is in milliseconds, below it in seconds."""
 MAX_HEX_BYTES = 1024
 MAX_ID = 128
+MAX_NAME = 64
 
 _TRUE = frozenset({"1", "1.0", "true"})
 _FALSE = frozenset({"0", "0.0", "false", ""})
@@ -78,6 +79,16 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def printable(value: str, size: int) -> str:
+    """At most ``size`` signs of a text, without control characters."""
+    return "".join(sign if sign.isprintable() else " " for sign in value[:size]).strip()
+
+
+def name(value: object) -> str:
+    """A name for people, of at most 64 signs; anything else is none."""
+    return printable(value, MAX_NAME) if isinstance(value, str) else ""
+
+
 def hexadecimal(value: object, what: str) -> bytes:
     """Bytes in hexadecimal of either case; never empty."""
     if isinstance(value, str):
@@ -104,6 +115,13 @@ def mapping(value: object, what: str) -> Mapping[str, Any]:
     if isinstance(value, dict):
         return value
     raise BadAnswer(f"{what} is not an object")
+
+
+def listed(value: object) -> list[Any]:
+    """A list; of what should be one and is not, a list of it; absent, an empty one."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def rows(value: object, what: str) -> list[Mapping[str, Any]]:

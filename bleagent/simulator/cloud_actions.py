@@ -28,6 +28,7 @@ from protocol.message import close_frame
 
 from .cloud_checks import Failure
 from .cloud_faults import Fault, FaultKind
+from .cloud_records import RecordDesk
 
 Params = Mapping[str, Any]
 
@@ -103,6 +104,7 @@ class Actions:
         new_iv: Callable[[], bytes] = lambda: os.urandom(16),
     ) -> None:
         self.locks: dict[str, CloudLock] = {}
+        self.records = RecordDesk(self.locks.__contains__)
         self.random_check = random_check
         self.next_sn = next_sn
         self._unix = unix
@@ -114,6 +116,7 @@ class Actions:
             "device.getListByIds": self._list_by_ids,
             "timer.currentTime": self._current_time,
         }
+        self._about_records = self.records.actions()
 
     def run(self, action: str, params: Params, fault: Fault | None = None) -> object:
         """The result of an action.
@@ -121,6 +124,8 @@ class Actions:
         Raises:
             Failure: the cloud's no.
         """
+        if action in self._about_records:
+            return self._about_records[action](params)
         if action not in self.names:
             raise Failure(1108, "uri path invalid")
         return self.names[action](params, fault)

@@ -7,7 +7,6 @@ that exist.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -25,14 +24,24 @@ from .cloud_actions import Actions, CloudLock, RandomCheck
 from .cloud_checks import Failure, Gatekeeper, Received, TokenStore
 from .cloud_faults import TOKEN, Fault, FaultKind, FaultPlan
 from .cloud_http import Reply, serve_connection
+from .cloud_paths import ACTION_PATHS, read_request
+from .cloud_records import RecordDesk
 
 CLIENT_ID = "virtual0cloud0client"
 CLIENT_SECRET = Secret("virtual0cloud0secret0virtual0000")
-_TOKEN_PATH = "/v1.0/token"
-_DEVICES_PATH = "/v1.0/devices"
-_ACTION_PATHS = frozenset({"/faas", "/action"})
 _OPEN_FIELDS = frozenset(
-    {"device_id", "device_ids", "bluetooth_sn", "open", "bluetooth_major_version"}
+    {
+        "device_id",
+        "device_ids",
+        "bluetooth_sn",
+        "open",
+        "bluetooth_major_version",
+        "msg_id",
+        "page_no",
+        "page_size",
+        "start_time",
+        "end_time",
+    }
 )
 
 
@@ -104,6 +113,11 @@ class VirtualCloud:
         self.actions.locks[lock.device_id] = lock
         return lock
 
+    @property
+    def records(self) -> RecordDesk:
+        """What was reported, and what is told about records and members."""
+        return self.actions.records
+
     @asynccontextmanager
     async def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
         """Listen, and give the base URL; leaving stops it and cuts what is under way."""
@@ -128,7 +142,7 @@ class VirtualCloud:
 
     async def _handle(self, request: Received) -> Reply:
         try:
-            action, params = _read_request(request)
+            action, params = read_request(request)
         except Failure as failure:
             return Reply.of_json(self._failed(failure, Envelope.OPENAPI))
         self.calls[action] += 1
@@ -138,7 +152,7 @@ class VirtualCloud:
             if early is not None:
                 self._note(action, params, fault.kind)
                 return early
-        envelope = self.envelope if request.path in _ACTION_PATHS else Envelope.OPENAPI
+        envelope = self.envelope if request.path in ACTION_PATHS else Envelope.OPENAPI
         try:
             result = self._carry_out(request, action, params, fault)
         except Failure as failure:
@@ -177,7 +191,7 @@ class VirtualCloud:
         return self.actions.run(action, params, fault)
 
     def _check(self, request: Received, action: str, params: Mapping[str, Any]) -> None:
-        if request.path not in _ACTION_PATHS:
+        if request.path not in ACTION_PATHS:
             self._gate.openapi(request, token=action != TOKEN)
         elif self.action_auth is ActionAuth.OPENAPI:
             self._gate.openapi(request)
@@ -237,30 +251,3 @@ def _late(fault: Fault | None, answer: object) -> Reply:
             return Reply.page(200)
         case _:
             return Reply.of_json(answer)
-
-
-def _read_request(request: Received) -> tuple[str, dict[str, Any]]:
-    """The action a request asks for, and its parameters."""
-    if request.path in _ACTION_PATHS and request.method == "POST":
-        return _read_action(request.body)
-    if request.method == "GET" and request.path == _TOKEN_PATH:
-        if request.query.get("grant_type") != "1":
-            raise Failure(1003, "grant type invalid")
-        return TOKEN, {}
-    if request.method == "GET" and request.path.startswith(f"{_TOKEN_PATH}/"):
-        return TOKEN, {"refresh_token": request.path.removeprefix(f"{_TOKEN_PATH}/")}
-    if request.method == "GET" and request.path == _DEVICES_PATH:
-        return "device.getListByIds", dict(request.query)
-    raise Failure(1108, "uri path invalid")
-
-
-def _read_action(body: bytes) -> tuple[str, dict[str, Any]]:
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Failure(1006, "content type or body invalid") from None
-    action = asked.get("action") if isinstance(asked, dict) else None
-    params = asked.get("params") if isinstance(asked, dict) else None
-    if not isinstance(action, str) or not isinstance(params, dict | None):
-        raise Failure(1105, "action or params missing")
-    return action, params or {}

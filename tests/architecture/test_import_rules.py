@@ -111,6 +111,8 @@ RULES: dict[str, Rule] = {
     "bleagent.backlog": JOB,
     "bleagent.standard_codes": JOB,
     "bleagent.outbox": JOB,
+    "bleagent.names": JOB,
+    "bleagent.verify": JOB,
     "bleagent.adapters": adapter(),
     "bleagent.adapters.bluez": adapter(*BLE),
     "bleagent.adapters.httpx_transport": adapter("httpx"),

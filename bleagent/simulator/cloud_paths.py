@@ -1,0 +1,111 @@
+"""Which action a request to the virtual cloud asks for: by name, or by an OpenAPI path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from .cloud_checks import Failure, Received
+from .cloud_faults import TOKEN
+from .cloud_records import REPORT_PROPERTY
+
+ACTION_PATHS = frozenset({"/faas", "/action"})
+_TOKEN_PATH = "/v1.0/token"
+_DEVICES_PATH = "/v1.0/devices"
+_THIRD_CLOUD = "/v1.0/iot-03/3rdcloud/devices/"
+_SMART_LOCK = "/v1.0/smart-lock/devices/"
+
+Params = dict[str, Any]
+Asked = tuple[str, Params]
+
+
+def read_request(request: Received) -> Asked:
+    """The action a request asks for, and its parameters.
+
+    Raises:
+        Failure: it asks for nothing that there is.
+    """
+    if request.method == "POST" and request.path in ACTION_PATHS:
+        return _read_action(request.body)
+    if request.method == "POST":
+        return _read_report(request)
+    if request.method == "GET":
+        return _read_get(request)
+    raise Failure(1108, "uri path invalid")
+
+
+def _read_action(body: bytes) -> Asked:
+    asked = _json(body)
+    action, params = asked.get("action"), asked.get("params")
+    if not isinstance(action, str) or not isinstance(params, dict | None):
+        raise Failure(1105, "action or params missing")
+    if action == REPORT_PROPERTY:  # there is no such action, only the path
+        raise Failure(1108, "uri path invalid")
+    return action, params or {}
+
+
+def _read_report(request: Received) -> Asked:
+    device_id, found, rest = request.path.removeprefix(_THIRD_CLOUD).partition("/")
+    whole = request.path.startswith(_THIRD_CLOUD) and found
+    if not whole or rest != "property/report":
+        raise Failure(1108, "uri path invalid")
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        raise Failure(1006, "content type invalid")
+    return REPORT_PROPERTY, {**_json(request.body), "device_id": device_id}
+
+
+def _read_get(request: Received) -> Asked:
+    path, query = request.path, request.query
+    if path == _TOKEN_PATH:
+        if query.get("grant_type") != "1":
+            raise Failure(1003, "grant type invalid")
+        return TOKEN, {}
+    if path.startswith(f"{_TOKEN_PATH}/"):
+        return TOKEN, {"refresh_token": path.removeprefix(f"{_TOKEN_PATH}/")}
+    if path == _DEVICES_PATH:
+        return "device.getListByIds", dict(query)
+    if path.startswith(f"{_DEVICES_PATH}/"):
+        device_id, _, rest = path.removeprefix(f"{_DEVICES_PATH}/").partition("/")
+        if rest in _DOOR_LOCK:
+            action, read = _DOOR_LOCK[rest]
+            return action, {**read(query), "device_id": device_id}
+    if path.startswith(_SMART_LOCK):
+        device_id, _, rest = path.removeprefix(_SMART_LOCK).partition("/")
+        what, _, user_id = rest.partition("/")
+        if (what, user_id) == ("users", ""):
+            return "doorLock.listUsers", {**query, "device_id": device_id}
+        if what == "opmodes" and user_id:
+            found = {**query, "device_id": device_id, "user_id": user_id}
+            return "doorLock.listUserOpmodes", found
+    raise Failure(1108, "uri path invalid")
+
+
+def _as_it_is(query: dict[str, str]) -> Params:
+    return dict(query)
+
+
+def _in_seconds(query: dict[str, str]) -> Params:
+    """The path of the opening logs takes seconds where its action takes milliseconds."""
+    spans = {"start_time", "end_time"}
+    return {
+        name: f"{value}000" if name in spans and value != "0" else value
+        for name, value in query.items()
+    }
+
+
+_DOOR_LOCK: dict[str, tuple[str, Callable[[dict[str, str]], Params]]] = {
+    "door-lock/records": ("doorLock.listRecords", _as_it_is),
+    "door-lock/open-logs": ("doorLock.openingLogs", _in_seconds),
+    "door-lock/alarm-logs": ("doorLock.alarmLogs", _as_it_is),
+}
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Failure(1006, "content type or body invalid") from None
+    if not isinstance(found, dict):
+        raise Failure(1105, "the body is no object")
+    return found
