@@ -39,12 +39,15 @@ from .errors import AgentError, CloudError, ListenError, VaultKeyMissing
 from .held_memory import HeldMemory
 from .http.app import HttpParts, create_app
 from .http.auth import Tokens
+from .issued import known_or_asked
 from .model import LockFacts
 from .operation_log import OperationLog
 from .policy import Listening
-from .ports import Bluetooth, LockMemory, LockRadio
+from .ports import Bluetooth, LockRadio
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
+from .record_log import RecordLog
+from .records import RecordPorts
 from .session import LinkPorts
 from .stall import StallWatch
 from .supervisor import Supervisor
@@ -99,8 +102,17 @@ async def _serve(
     ):
         cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
         memory = HeldMemory(store.memory)
+        records = RecordPorts(
+            book=store.records,
+            config=lambda facts: known_or_asked(facts, cloud, memory),
+            listener=RecordLog(),
+        )
+
+        def links_over(radio: LockRadio) -> LinkPorts:
+            return LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv, records=records)
+
         supervisor, radio = await _reach(
-            config, doors, bluetooth, store, memory, clock, tasks, told
+            config, doors, bluetooth, store, links_over, clock, tasks, told
         )
         ports = Ports(cloud=cloud, ledger=store.ledger, memory=memory, clock=clock)
         tokens, stall = Tokens(found.http_token), StallWatch(clock)
@@ -134,7 +146,7 @@ async def _reach(
     doors: dict[str, Door],
     bluetooth: Bluetooth | None,
     store: SqliteStore,
-    memory: LockMemory,
+    links_over: Callable[[LockRadio], LinkPorts],
     clock: SystemClock,
     tasks: TaskGroup,
     told: OperationLog,
@@ -151,7 +163,7 @@ async def _reach(
     )
     facts = [door.facts for door in doors.values()]
     radio = await _radio(config, bluetooth, clock, facts, store, listeners)
-    links = LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv)
+    links = links_over(radio)
     if isinstance(radio, BluetoothRadio):
         links = replace(
             links, judge=radio, trouble=radio.trouble, idle=radio.idle, wanted=radio.wanted

@@ -24,6 +24,7 @@ from bleagent.decode import (
     to_json,
     to_text,
 )
+from bleagent.records_cli import records_app
 from protocol.capture import Capture, CaptureError, format_capture, parse_capture
 from protocol.dpmap import DpMap, LockGeneration
 from protocol.observer import Observation, Seen, observe_capture
@@ -42,6 +43,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(records_app, name="records")
 
 
 def main() -> None:

@@ -159,6 +159,13 @@ class StoreFull(StoreError):
     advice = "Free space on the state directory's disk."
 
 
+class OutboxFull(StoreError):
+    """As many records wait for a sink as may: the lock keeps what it has (safety D6)."""
+
+    code = "outbox-full"
+    advice = "See in /v1/outbox which sink takes nothing, and why."
+
+
 class StoreDamaged(StoreError):
     """The database could not be read; it was moved aside, never overwritten."""
 

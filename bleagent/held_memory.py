@@ -70,7 +70,3 @@ class HeldMemory:
     async def next_timestamp(self, lock: str, unix: int) -> int:
         """As it is stored."""
         return await self._memory.next_timestamp(lock, unix)
-
-    async def keep_report(self, lock: str, report: bytes, *, unix: float) -> None:
-        """As it is stored."""
-        await self._memory.keep_report(lock, report, unix=unix)

@@ -115,3 +115,15 @@ class IssuedConfigs:
     async def _from_cloud(self) -> None:
         self._config = await self._cloud.issued_config(self._facts.device_id)
         await self._memory.keep_issued_config(self._facts.name, self._config)
+
+
+async def known_or_asked(facts: LockFacts, cloud: Cloud, memory: LockMemory) -> IssuedConfig:
+    """What was issued last, however old, and only without that the cloud's answer.
+
+    For what needs no *yes* of the cloud, such as asking a lock for its records. Raises AgentError.
+    """
+    config = await memory.issued_config(facts.name)
+    if config is None:
+        config = await cloud.issued_config(facts.device_id)
+        await memory.keep_issued_config(facts.name, config)
+    return config

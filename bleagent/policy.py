@@ -47,6 +47,13 @@ class Offline(StrEnum):
     CACHED = "cached"  # with the last issued check code, sealed by us
 
 
+class Backlog(StrEnum):
+    """Whether a lock is asked for what it remembers. Taking a record deletes it at the lock."""
+
+    TAKE = "take"  # the default: on every connection
+    LEAVE = "leave"  # somebody else takes it, such as the vendor's app on the owner's phone
+
+
 class Listening(StrEnum):
     """Whether locks are asked for what they advertise only when asked (scan responses)."""
 
@@ -82,6 +89,7 @@ class Policy:
     dps: DpMap = field(default_factory=lambda: DpMap.default(LockGeneration.V3_3))
     member: int = 1
     """Member id under which the lock records openings that we seal ourselves."""
+    backlog: Backlog = Backlog.TAKE
     connection: Connection = Connection.ON_DEMAND
     linger: float = 10.0
     """Seconds that an on-demand connection stays after its last use."""

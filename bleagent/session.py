@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import anyio
 
 from protocol import Central, Dialect, LocalProtocolError
+from protocol import events as ev
 from protocol.gatt import usable_att_payload
 
 from .errors import AgentError, LockChanged
@@ -20,6 +21,7 @@ from .lock_client import LockClient, open_client
 from .model import LockFacts, Priority, Proven, Step
 from .policy import Policy, SnStart
 from .ports import Clock, HandshakeJudge, LockMemory, LockRadio
+from .records import RecordPorts, RecordTaker
 from .visit import Visit
 
 MAX_SN_MARK = 2**31
@@ -39,13 +41,15 @@ class LinkPorts:
     ``judge`` is told who stood the handshake, where the radio has to choose (safety H1);
     ``trouble`` says why a lock cannot be connected to at the moment; ``idle`` is told of a lock
     whose connection nobody uses any more, for those who wait for its slot; ``wanted`` what the
-    connection that is being made is wanted for, whenever that changes.
+    connection that is being made is wanted for, whenever that changes. ``records`` take what the
+    lock remembers.
     """
 
     radio: LockRadio
     memory: LockMemory
     clock: Clock
     new_iv: Callable[[], bytes]
+    records: RecordPorts
     judge: HandshakeJudge | None = None
     trouble: Callable[[str], AgentError | None] = lambda _: None
     idle: Callable[[str], None] = lambda _: None
@@ -58,6 +62,7 @@ class LockSession:
 
     client: LockClient
     visit: Visit
+    records: RecordTaker
     spent: bool = False
     """Its user found it silent: nobody else is to rely on it."""
 
@@ -70,11 +75,13 @@ async def open_session(
     priority: Priority,
     mark: Mark,
     give_up: GiveUp,
+    wake: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[LockSession]:
     """Connect and pair; leaving the context disconnects.
 
     ``mark`` is told each step as it ends, ``give_up`` why a connection is of no use before it is
-    ended: a stack may take seconds for that, and nobody's answer should wait for it.
+    ended: a stack may take seconds for that, and nobody's answer should wait for it. ``wake`` is
+    called when the connection is not needed for records any more.
 
     Raises:
         LinkError: not connected, no answer in its bound, or not taken for the lock's owner.
@@ -93,9 +100,12 @@ async def open_session(
             sn_start=sn_start,
         )
         async with open_client(central, link, ports.clock) as client:
-            visit = Visit(
-                client, lock=facts.name, memory=ports.memory, clock=ports.clock, dps=policy.dps
-            )
+            visit = Visit(client, ports.clock, policy.dps)
+            records = RecordTaker(
+                client, facts, policy, ports.records, ports.clock,
+                times_told=lambda: visit.times_told, wake=wake, tell=visit.tell,
+            )  # fmt: skip
+            client.heard = _both(records.listen, visit.listen)
             async with anyio.create_task_group() as duties:
                 try:
                     await client.handshake(lambda: mark(Step.DEVICE_INFO))
@@ -107,13 +117,25 @@ async def open_session(
                     mark(Step.PAIR)
                     if ports.judge is not None:
                         ports.judge.proved(facts.name)
-                    for duty in (visit.answer_times, visit.keep_reports, visit.tell_followers):
+                    for duty in (visit.answer_times, visit.tell_followers):
                         duties.start_soon(duty)
-                    yield LockSession(client, visit)
-                    await visit.all_kept(RECORDS_GRACE)
+                    for duty in (records.keep, records.drain):
+                        duties.start_soon(duty)
+                    yield LockSession(client, visit, records)
+                    await records.all_kept(RECORDS_GRACE)
                 duties.cancel_scope.cancel()
         if failure is not None:
             raise failure  # seen by the radio, too: the next candidate's turn
+
+
+def _both(
+    first: Callable[[ev.CentralEvent], None], second: Callable[[ev.CentralEvent], None]
+) -> Callable[[ev.CentralEvent], None]:
+    def heard(event: ev.CentralEvent) -> None:
+        first(event)
+        second(event)
+
+    return heard
 
 
 async def _sn_start(facts: LockFacts, policy: Policy, memory: LockMemory) -> int:

@@ -44,11 +44,11 @@ from .model import (
     Priority,
     Step,
 )
+from .owner import LockOwner
 from .policy import DeviceRandom, LockVia, Offline, Policy
 from .ports import Clock, Cloud, Ledger, LockMemory
 from .session import LockSession
-from .supervisor import LockOwner
-from .visit import Evidence
+from .visit import FOLLOWED, Evidence
 
 REPLY_TIMEOUT = 8.0
 """Seconds for the lock's word about an opening; slow motors answer before they have moved."""
@@ -284,13 +284,12 @@ class UnlockJob:
         sealed: bool = False,
     ) -> None:
         """``sending`` on disk, the deadline checked, the fragments out, the answer awaited."""
-        client, visit = session.client, session.visit
+        client = session.client
         client.check_up()  # a link that is gone by now can still be made anew
         self._sending = True
         await self._ports.ledger.sending(self._request.operation_id, sn=sn, sealed=sealed)
         self._mark(Step.COMMIT)
         self._check_deadline()  # an fsync on an SD card can stall for seconds (A1)
-        visit.forget_kept()
         with anyio.CancelScope() as shielded:
 
             def before_last() -> None:
@@ -298,7 +297,8 @@ class UnlockJob:
                 self._check_deadline()
                 self._still_allowed()
                 self.committed = True
-                self._committed_at = self._ports.clock.now()
+                self._committed_at = now = self._ports.clock.now()
+                session.records.expect(self._request.operation_id, now + FOLLOWED)
                 self._scope.deadline = math.inf
                 shielded.shield = True
 
@@ -313,7 +313,9 @@ class UnlockJob:
             ending = await self._judged(client, question)
             self._mark(Step.ACK)
             await self._tell(session, replace(ending, late=late))
-            await visit.one_kept(RECORD_LINGER)
+            opened = ending.outcome in (Outcome.CONFIRMED, Outcome.UNCONFIRMED) and self._opens
+            owed_by = self._request.operation_id if opened else None
+            await session.records.one_kept(RECORD_LINGER, owed_by=owed_by)
 
     async def _judged(self, client: LockClient, question: Question) -> Ending:
         wait = REPLY_TIMEOUT if self._opens else BOLT_TIMEOUT

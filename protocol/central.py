@@ -243,6 +243,8 @@ class Central:
         outgoing = self._session.own(ack.code, ack.to_bytes(), ack_sn=reported.sn)
         if spend:
             self._session.credits.spend(now)
+        elif reported.report.time is not None and status == 0:
+            self._session.credits.settle(now)
         return outgoing
 
     # -- a frame sealed by somebody else

@@ -6,7 +6,8 @@ whatever the lock's variable points at, and strands the rest (captures
 ``lock-records-stranded``, ``lock-records-during-drain``; reference: safety D1). So a credit is
 earned by a backlog record that is on disk, and spent by one acknowledgement.
 
-4.x locks re-send and hold back; their reports are acknowledged one by one, without credits.
+4.x locks re-send and hold back; their reports are acknowledged one by one, without credits, and
+only the end of a drain is told from here.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ class RecordCredits:
             # Also of an unsure one: whichever it was, only a live record can be newer now.
             self._last_backlog_time = report.time.seconds
             self._last_is_unsure = origin is Origin.UNSURE
+        if report.ack() is None:
+            return origin  # nothing is owed for it
         if origin is Origin.BACKLOG:
             self._waiting.append(report)
         elif origin is Origin.UNSURE:
@@ -127,6 +130,10 @@ class RecordCredits:
             LocalProtocolError: there is none.
         """
         self.check(now)
+        self.settle(now)
+
+    def settle(self, now: float) -> None:
+        """A report was acknowledged: the next one of the backlog may come."""
         self._open = self._unsure_stored = 0
         self._last_report_at = now
 

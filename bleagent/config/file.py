@@ -228,6 +228,7 @@ class LockConfig(LockRadioConfig):
             security_v2=self.security_v2,
             dps=self.dpmap(),
             member=self.member,
+            backlog=self.backlog,
             connection=self.connection,
             linger=self.linger,
             warm_for=self.warm,

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bleagent.policy import Connection, Listening
+from bleagent.policy import Backlog, Connection, Listening
 
 from .base import Section, mismatch
 
@@ -53,6 +53,7 @@ class LockRadioConfig(Section):
     connection: Connection = Field(
         default=Connection.ON_DEMAND, description="on_demand, warm or held"
     )
+    backlog: Backlog = Field(default=Backlog.TAKE, description="take or leave")
     linger: float = Field(default=10.0, ge=0, le=100, description="seconds from 0 to 100")
     warm: float = Field(
         default=120.0, gt=0, le=3600, description="seconds, more than 0, up to 3600"

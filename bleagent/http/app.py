@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 import anyio
-from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.telemetry import TelemetryConfig
@@ -21,21 +21,24 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
-from bleagent.model import Action, OperationRecord, OperationRequest, Principal
+from bleagent.model import Action, OperationRecord, OperationRequest
 from bleagent.ports import Clock, Ledger
 from bleagent.radio.airtime import DAY, RadioAir
 
 from .auth import Tokens, Unauthorized
 from .problems import problem, problem_of
+from .records import RecordParts, add_records
+from .requests import MAX_BODY, Caller, read_body
 from .views import locks_view, operation_view, status_of
 
-MAX_BODY = 4096
 DEFAULT_DEADLINE = 15.0
 """Seconds for an operation whose caller names no deadline."""
 MAX_DEADLINE_MS = 30_000
 API = (
     "POST /v1/locks/NAME/unlock, lock or hint with a JSON object of at most deadline_ms "
-    f"(1 to {MAX_DEADLINE_MS}) and after (an operation's id); GET /v1/locks, /v1/operations/ID."
+    f"(1 to {MAX_DEADLINE_MS}) and after (an operation's id); GET /v1/locks, /v1/operations/ID, "
+    "/v1/records, /v1/records/ID, /v1/outbox; POST /v1/records/ID/retry or drop, "
+    "/v1/locks/NAME/records/verify."
 )
 
 
@@ -72,15 +75,8 @@ class HttpParts:
     """What the radio has heard and done; ``None`` for a virtual lock."""
     readiness: Callable[[], dict[str, str]]
     """Part and what is wrong with it; empty when ready."""
-
-
-def principal(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
-    """Who calls. Raises Unauthorized."""
-    tokens: Tokens = request.app.state.tokens
-    return tokens.principal(authorization)
-
-
-Caller = Annotated[Principal, Depends(principal)]
+    records: RecordParts | None = None
+    """``None``: no records are kept, and who asks for them is told so."""
 
 
 def create_app(parts: HttpParts) -> FastAPI:
@@ -91,6 +87,7 @@ def create_app(parts: HttpParts) -> FastAPI:
     app.state.tokens = parts.tokens
     _add_errors(app)
     _add_reads(app, parts)
+    add_records(app, parts.records)
 
     @app.post("/v1/locks/{lock}/hint")
     async def hint(lock: str, _caller: Caller) -> Response:
@@ -110,7 +107,7 @@ def create_app(parts: HttpParts) -> FastAPI:
                 400, "idempotency-key-missing", "no Idempotency-Key of 1 to 255 characters",
                 "Send a new random Idempotency-Key with each new request.",
             )  # fmt: skip
-        raw = await _body(request)
+        raw = await read_body(request)
         if raw is None:
             return problem(413, "body-too-large", f"more than {MAX_BODY} bytes", "Send less.")
         body = OperateBody.model_validate_json(raw or b"{}")
@@ -191,16 +188,6 @@ def _add_errors(app: FastAPI) -> None:
 def _invalid(fields: list[str]) -> Response:
     named = ", ".join(sorted(set(fields)))
     return problem(422, "request-invalid", f"cannot be used: {named}", API)
-
-
-async def _body(request: Request) -> bytes | None:
-    """The body, ``None`` if it is too large."""
-    raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_BODY:
-            return None
-    return raw
 
 
 def _fingerprint(lock: str, action: Action, body: OperateBody) -> str:

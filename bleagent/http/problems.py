@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 
 from bleagent.errors import (
     AgentError,
+    CloudError,
     KeyReused,
     LockBusy,
     NotWarm,
@@ -17,6 +18,21 @@ from bleagent.errors import (
     UnresolvedOperation,
 )
 
+
+class RequestUnusable(AgentError):
+    """A parameter of a request cannot be used; says what was found and what was expected."""
+
+    code = "request-invalid"
+    advice = "Correct the named parameter and ask again."
+
+
+class UnknownRecord(AgentError):
+    """No record of that id."""
+
+    code = "unknown-record"
+    advice = "GET /v1/records has the ids."
+
+
 STATUS: dict[type[AgentError], int] = {
     UnknownLock: 404,
     KeyReused: 422,
@@ -25,6 +41,9 @@ STATUS: dict[type[AgentError], int] = {
     NotWarm: 409,
     TooLate: 503,
     StoreError: 503,
+    CloudError: 502,
+    RequestUnusable: 422,
+    UnknownRecord: 404,
 }
 
 

@@ -53,8 +53,8 @@ class VirtualRadio:
         self.links.append(link)
         failure: BaseException | None = None
         async with anyio.create_task_group() as tasks:
-            await link.up(tasks)
             try:
+                await link.up(tasks)
                 yield link
             except (AgentError, anyio.get_cancelled_exc_class()) as error:
                 failure = error  # raised below: a task group would wrap it

@@ -16,10 +16,13 @@ class Rehearsal:
     def __init__(self, name: str, faults: Faults = NO_FAULTS) -> None:
         self.name = name
         self.faults = faults
+        self.written = 0
+        """Packets that were written on the first connection when the outcome was told."""
         self.record, self.world = rehearse(self._story, name, faults=faults)
 
     async def _story(self, world: World) -> tuple[OperationRecord, World]:
         record = await world.operate(deadline=DEADLINE)
+        self.written = len(world.radio.links[0].written) if world.radio.links else 0
         return record, world
 
     @property
@@ -66,9 +69,10 @@ class Calm:
         rehearsal = Rehearsal(name)
         assert rehearsal.outcome is Outcome.CONFIRMED
         link = rehearsal.world.radio.links[0]
-        self.writes = len(link.written)
+        self.writes = rehearsal.written
         self.notifications = link.notified
-        self.instruction = max(i for i, value in enumerate(link.written) if value[0] == 0)
-        """The first fragment of the instruction; it is the last message of all."""
+        before = link.written[: self.writes]
+        self.instruction = max(i for i, value in enumerate(before) if value[0] == 0)
+        """The first fragment of the instruction; only acknowledgements of records follow it."""
         self.answers_before = link.notified_at[self.instruction]
         """Notifications that had come before it."""

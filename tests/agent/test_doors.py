@@ -57,7 +57,7 @@ def test_a_key_that_is_used_again_later_is_answered_and_opens_nothing() -> None:
         for pause in (0.0, 1.0, 100.0):
             await anyio.sleep(pause)
             again, new = await world.doors.operate(world.request("key-1"))
-            assert (again, new) == (first, False)
+            assert (again.id, told(again), new) == (first.id, told(first), False)
         assert len(world.actuations()) == 1
         assert len(world.radio.links) == 1
 

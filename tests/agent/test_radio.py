@@ -16,7 +16,8 @@ from bleagent.ports import HandshakeJudge, LockRadio
 from bleagent.radio.settings import RadioSettings
 from bleagent.session import LinkPorts
 from bleagent.simulator.air import AirLock
-from bleagent.simulator.fakes import DirectCloud, MemoryLedger, MemoryLocks
+from bleagent.simulator.fakes import DirectCloud, MemoryLedger, MemoryLocks, record_ports
+from bleagent.simulator.record_fakes import MemoryRecords
 from bleagent.unlock import Ports
 
 from .air_world import FRONT, ROGUE, Air, facts, keys, rehearse
@@ -445,7 +446,10 @@ def test_a_door_opens_over_this_radio() -> None:
         memory = MemoryLocks()
         policy = replace(Policy(), major=firmware.protocol[0])
         known = {"lock-1": Door(facts(), policy)}
-        links = LinkPorts(radio=air.radio, memory=memory, clock=air.clock, new_iv=lambda: bytes(16))
+        links = LinkPorts(
+            radio=air.radio, memory=memory, clock=air.clock, new_iv=lambda: bytes(16),
+            records=record_ports(MemoryRecords()),
+        )  # fmt: skip
         ports = Ports(
             cloud=cloud, ledger=MemoryLedger(marks=memory.marks), memory=memory, clock=air.clock
         )

@@ -11,12 +11,13 @@ import pytest
 
 from bleagent.errors import AgentError, LinkError, LinkLost, LinkTimeout, LockChanged, LockNotFound
 from bleagent.model import Priority, Proven, Step
+from bleagent.owner import LONGEST_SILENCE, LockOwner
 from bleagent.policy import Connection
 from bleagent.simulator.fakes import MemoryLedger, MemoryLocks
 from bleagent.simulator.faults import Faults, NotifyFault, WriteFault
 from bleagent.simulator.log import LinkChanged
 from bleagent.simulator.quirks import Quirks
-from bleagent.supervisor import LONGEST_SILENCE, LockOwner
+from bleagent.simulator.record_fakes import MemoryRecords
 from protocol import events as ev
 from protocol.verdict import CONFIRMED, LockQuestion
 from tests.agent.stories import CALM, ending, happens, partings, told, until
@@ -329,7 +330,7 @@ def test_a_lock_that_calls_is_visited_and_not_all_the_time() -> None:
             owner.called()
         assert len(visits(world)) == 2
         assert visits(world)[1] - visits(world)[0] == pytest.approx(60.0, abs=1.1)
-        assert len(world.memory.reports) == 1
+        assert len(world.book.rows) == 1
         lasted = partings(world)[0]
         assert lasted == (1, "the central left")
 
@@ -515,14 +516,9 @@ def test_a_hint_after_stop_connects_to_nobody() -> None:
 def test_what_came_in_before_the_link_ended_is_stored(records: int) -> None:
     """A live record exists nowhere else (D2)."""
 
-    class SlowDisk(MemoryLocks):
-        async def keep_report(self, lock: str, report: bytes, *, unix: float) -> None:
-            await anyio.sleep(0.3)
-            await super().keep_report(lock, report, unix=unix)
-
     async def story(world: World) -> None:
-        disk = SlowDisk()
-        world.build(memory=disk)
+        disk = MemoryRecords(take_takes=0.3)
+        world.build(book=disk)
         owner_of(world).called()
         await until(lambda: owner_of(world).paired)
         await anyio.sleep(3)
@@ -531,7 +527,7 @@ def test_what_came_in_before_the_link_ended_is_stored(records: int) -> None:
         await anyio.sleep(0.1)
         world.radio.links[-1].down("out of range")
         await anyio.sleep(20)
-        assert len(disk.reports) == records
+        assert len(disk.rows) == records
 
     rehearse(story)
 

@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bleagent.doors import Door, Doors
+from bleagent.issued import known_or_asked
 from bleagent.model import (
     Action,
     LockFacts,
@@ -18,7 +19,8 @@ from bleagent.model import (
     OperationRequest,
     Principal,
 )
-from bleagent.policy import Policy
+from bleagent.policy import Backlog, Policy
+from bleagent.records import RecordPorts
 from bleagent.session import LinkPorts
 from bleagent.simulator import virtual_time
 from bleagent.simulator.fakes import DirectCloud, LoopClock, MemoryLedger, MemoryLocks
@@ -27,6 +29,7 @@ from bleagent.simulator.log import Actuated, Move
 from bleagent.simulator.profiles import profile
 from bleagent.simulator.quirks import Quirks
 from bleagent.simulator.radio import VirtualRadio
+from bleagent.simulator.record_fakes import MemoryRecords
 from bleagent.simulator.virtual_lock import VirtualLock
 from bleagent.supervisor import Supervisor
 from bleagent.unlock import Ports
@@ -42,6 +45,7 @@ KEYS = LockKeys(
 )
 CODE = b"52777950"
 DOOR = "front"
+CALM: dict[str, Any] = {"linger": 0.0, "backlog": Backlog.LEAVE}
 
 
 @dataclass
@@ -53,6 +57,7 @@ class World:
     cloud: DirectCloud
     ledger: MemoryLedger
     memory: MemoryLocks
+    book: MemoryRecords
     clock: LoopClock
     tasks: TaskGroup
     doors: Doors
@@ -64,7 +69,12 @@ class World:
         before = self.doors._ports
         links = self.doors._supervisor._owners[DOOR]._ports
         both = {name: ports[name] for name in ports if name in ("memory", "clock")}
-        linked = {name: ports.pop(name) for name in ("radio", "new_iv") if name in ports}
+        linked: dict[str, Any] = {
+            name: ports.pop(name) for name in ("radio", "new_iv") if name in ports
+        }
+        if "book" in ports:
+            self.book = ports.pop("book")
+            linked["records"] = replace(links.records, book=self.book)
         links = replace(links, **linked, **both)
         supervisor = supervise(doors, links, self.tasks)
         listener = self.doors._listener
@@ -132,16 +142,20 @@ def make(
     memory = MemoryLocks()
     ledger = MemoryLedger(marks=memory.marks)
     facts = LockFacts(name=DOOR, device_id="virtual-door", keys=KEYS)
-    # Each operation on a connection of its own, unless the story is about staying.
-    policy = {"linger": 0.0} | policy
+    # Each operation on a connection of its own, unless the story is about staying, and nothing
+    # but the operation on it, unless it is about what the lock remembers.
+    policy = {**CALM, **policy}
     rules = Policy(major=firmware.protocol[0], security_v2=firmware.security_v2, **policy)
     doors = {DOOR: Door(facts, rules)}
+    book = MemoryRecords()
+    records = RecordPorts(book=book, config=lambda facts: known_or_asked(facts, cloud, memory))
     links = LinkPorts(
-        radio=radio, memory=memory, clock=clock, new_iv=lambda: next(draws).to_bytes(16, "big")
-    )
+        radio=radio, memory=memory, clock=clock, new_iv=lambda: next(draws).to_bytes(16, "big"),
+        records=records,
+    )  # fmt: skip
     ports = Ports(cloud=cloud, ledger=ledger, memory=memory, clock=clock)
     operated = Doors(doors, ports, supervise(doors, links, tasks), tasks)
-    return World(lock, radio, cloud, ledger, memory, clock, tasks, operated, count(1))
+    return World(lock, radio, cloud, ledger, memory, book, clock, tasks, operated, count(1))
 
 
 def rehearse(story: Callable[[World], Awaitable[T]], name: str = "v3.0", **options: Any) -> T:

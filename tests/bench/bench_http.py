@@ -45,7 +45,7 @@ from bleagent.model import (  # noqa: E402
     SealedInstruction,
 )
 from bleagent.policy import Policy  # noqa: E402
-from bleagent.ports import Ledger, LockMemory  # noqa: E402
+from bleagent.ports import Ledger, LockMemory, RecordBook  # noqa: E402
 from bleagent.session import LinkPorts  # noqa: E402
 from bleagent.simulator.actions import Action  # noqa: E402
 from bleagent.simulator.fakes import (  # noqa: E402
@@ -53,9 +53,11 @@ from bleagent.simulator.fakes import (  # noqa: E402
     LoopClock,
     MemoryLedger,
     MemoryLocks,
+    record_ports,
 )
 from bleagent.simulator.profiles import profile  # noqa: E402
 from bleagent.simulator.radio import VirtualLink, VirtualRadio  # noqa: E402
+from bleagent.simulator.record_fakes import MemoryRecords  # noqa: E402
 from bleagent.simulator.virtual_lock import VirtualLock  # noqa: E402
 from bleagent.supervisor import Supervisor  # noqa: E402
 from bleagent.unlock import Ports  # noqa: E402
@@ -208,10 +210,11 @@ class Watched:
 class Bench:
     """The HTTP server before 200 locks that answer at once."""
 
-    def __init__(self, ledger: Ledger, memory: LockMemory, posts: int) -> None:
+    def __init__(self, ledger: Ledger, memory: LockMemory, book: RecordBook, posts: int) -> None:
         self.watch = Watch()
         self._posts = posts
         self._memory = memory
+        self._book = book
         self._ledger: Any = Watched(ledger, self.watch)
 
     async def run(self) -> tuple[list[float], list[float]]:
@@ -222,7 +225,7 @@ class Bench:
         ports = Ports(cloud=cloud, ledger=self._ledger, memory=self._memory, clock=clock)
         links = LinkPorts(
             radio=Street(clock, self.watch), memory=self._memory, clock=clock,
-            new_iv=lambda: secrets.token_bytes(16),
+            new_iv=lambda: secrets.token_bytes(16), records=record_ports(self._book),
         )  # fmt: skip
         facts = LockFacts(name="", device_id="door", keys=KEYS)
         policy = Policy(major=3, linger=100.0)  # s; all first POSTs take less
@@ -293,12 +296,12 @@ async def _on_disk(posts: int) -> tuple[list[float], list[float]]:
             StateDirectory(Path(folder) / "state") as directory,
             SqliteStore(directory, vault) as store,
         ):
-            return await Bench(store.ledger, store.memory, posts).run()
+            return await Bench(store.ledger, store.memory, store.records, posts).run()
 
 
 async def _in_memory(posts: int) -> tuple[list[float], list[float]]:
     memory = MemoryLocks()
-    return await Bench(MemoryLedger(marks=memory.marks), memory, posts).run()
+    return await Bench(MemoryLedger(marks=memory.marks), memory, MemoryRecords(), posts).run()
 
 
 def _rows(store: str, both: tuple[list[float], list[float]]) -> list[Row]:

@@ -38,7 +38,7 @@ from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory  # noqa: 
 from bleagent.doors import REST, Door, Doors  # noqa: E402
 from bleagent.model import Action, LockFacts, OperationRequest, Outcome, Principal, Priority  # noqa: E402
 from bleagent.policy import Policy  # noqa: E402
-from bleagent.ports import Ledger, LockLink, LockMemory  # noqa: E402
+from bleagent.ports import Ledger, LockLink, LockMemory, RecordBook  # noqa: E402
 from bleagent.session import LinkPorts  # noqa: E402
 from bleagent.simulator.actions import Action as LockAction  # noqa: E402
 from bleagent.simulator.fakes import (  # noqa: E402
@@ -46,10 +46,12 @@ from bleagent.simulator.fakes import (  # noqa: E402
     LoopClock,
     MemoryLedger,
     MemoryLocks,
+    record_ports,
 )
 from bleagent.simulator.faults import Faults  # noqa: E402
 from bleagent.simulator.profiles import profile  # noqa: E402
 from bleagent.simulator.radio import VirtualRadio  # noqa: E402
+from bleagent.simulator.record_fakes import MemoryRecords  # noqa: E402
 from bleagent.simulator.virtual_lock import VirtualLock  # noqa: E402
 from bleagent.supervisor import Supervisor  # noqa: E402
 from bleagent.unlock import Ports  # noqa: E402
@@ -259,6 +261,7 @@ class Stored:
     name: str
     ledger: Ledger
     memory: LockMemory
+    book: RecordBook
 
 
 class Bench:
@@ -282,7 +285,7 @@ class Bench:
         policy = Policy(major=3, linger=60.0)
         links = LinkPorts(
             radio=DelayedRadio(radio, rtt), memory=stored.memory, clock=clock,
-            new_iv=lambda: bytes(16),
+            new_iv=lambda: bytes(16), records=record_ports(stored.book),
         )  # fmt: skip
         supervisor = Supervisor({name: (facts, policy)}, links, self._tasks)
         ports = Ports(cloud=sealer, ledger=stored.ledger, memory=stored.memory, clock=clock)
@@ -396,8 +399,9 @@ async def _in_process(effort: Effort) -> tuple[list[Overhead], CriticalPath]:
         SqliteStore(directory, vault) as store,
     ):
         async with anyio.create_task_group() as tasks:
-            disk = Bench(Stored("disk", store.ledger, store.memory), tasks)
-            ram = Bench(Stored("memory", MemoryLedger(marks=memory.marks), memory), tasks)
+            disk = Bench(Stored("disk", store.ledger, store.memory, store.records), tasks)
+            book = MemoryRecords()
+            ram = Bench(Stored("memory", MemoryLedger(marks=memory.marks), memory, book), tasks)
             for bench in (disk, ram):
                 await bench.unlock(bench.door(0.0))  # whatever happens the first time only
             found = [*await overheads(disk, effort), *await overheads(ram, effort)]

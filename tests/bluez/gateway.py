@@ -16,7 +16,14 @@ from bleagent.policy import Policy
 from bleagent.radio.bluetooth_radio import BluetoothRadio
 from bleagent.radio.settings import RadioSettings
 from bleagent.session import LinkPorts
-from bleagent.simulator.fakes import DirectCloud, LoopClock, MemoryLedger, MemoryLocks
+from bleagent.simulator.fakes import (
+    DirectCloud,
+    LoopClock,
+    MemoryLedger,
+    MemoryLocks,
+    record_ports,
+)
+from bleagent.simulator.record_fakes import MemoryRecords
 from bleagent.supervisor import Supervisor
 from bleagent.unlock import Ports
 
@@ -51,9 +58,11 @@ class Gateway:
         settings = RadioSettings(adapters=(layer.adapter,))
         self.radio = BluetoothRadio(layer.bluetooth, self._clock, facts, settings)
         self._memory = MemoryLocks()
+        self.book = MemoryRecords()
         links = LinkPorts(
             radio=self.radio, memory=self._memory, clock=self._clock,
             new_iv=lambda: secrets.token_bytes(16), judge=self.radio, trouble=self.radio.trouble,
+            records=record_ports(self.book),
         )  # fmt: skip
         self._supervisor = Supervisor(
             {name: (door.facts, door.policy) for name, door in self._doors.items()},

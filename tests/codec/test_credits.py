@@ -457,6 +457,25 @@ def test_failed_is_said_without_a_credit_and_costs_none() -> None:
     assert seen >= 5
 
 
+def test_a_drain_of_4_ends_when_each_report_was_acknowledged_that_wants_it() -> None:
+    def timed(seconds: int, report_type: int) -> Report:
+        time = ReportTime.unix(seconds)
+        return Report(
+            code=0x8007, datapoints=(Datapoint.number(13, 1),), time=time, sn=7, type=report_type
+        )
+
+    books = RecordCredits()
+    books.asked(0.0, 1000.0)
+    wants, wants_none = timed(500, 0), timed(400, 0x80)
+    for report in (wants, wants_none):
+        assert books.received(report, 1.0) is BACKLOG
+        books.stored(report)
+    assert not books.is_over(100.0), "an acknowledgement is owed"
+    books.settle(100.0)
+    assert not books.is_over(100.0 + QUIET - 0.1)
+    assert books.is_over(100.0 + QUIET)
+
+
 def test_a_record_is_not_acknowledged_behind_the_books() -> None:
     pair = Pair()
     pair.handshake()

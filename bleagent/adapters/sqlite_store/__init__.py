@@ -1,9 +1,10 @@
 """The embedded store: two SQLite files in a state directory that one agent holds.
 
 ``operations.db`` has what an unlock needs and nothing that grows: operations, idempotency keys,
-marks, timestamps, issued configs, device facts. ``records.db`` has what grows: raw reports and
-the audit. So a full or damaged records file never keeps a door shut, and each has a worker
-thread of its own, so that a slow write of the one does not delay the other (safety H2).
+marks, timestamps, issued configs, device facts. ``records.db`` has what grows: raw reports, the
+records in them and how far each was carried, and the audit. So a full or damaged records file
+never keeps a door shut, and each has a worker thread of its own, so that a slow write of the one
+does not delay the other (safety H2).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from .database import Database, Unusable
 from .files import StateLock, free_bytes, make_directory, moved_aside
 from .ledger import SqliteLedger
 from .memory import SqliteLockMemory, StoredReport
+from .record_keeping import Adopted
+from .records import SqliteRecords
 from .rotation import (
     OPERATIONS,
     one_of_each_version,
@@ -33,10 +36,12 @@ from .rotation import (
 )
 
 __all__ = [
+    "Adopted",
     "AuditRow",
     "SqliteAudit",
     "SqliteLedger",
     "SqliteLockMemory",
+    "SqliteRecords",
     "SqliteStore",
     "StateDirectory",
     "StoredReport",
@@ -84,7 +89,7 @@ class StateDirectory:
 
 
 class SqliteStore:
-    """Both databases, open: ``ledger`` and ``memory`` for the jobs, and ``audit``.
+    """Both databases, open: ``ledger``, ``memory`` and ``records`` for the jobs, and ``audit``.
 
     ``damaged`` is the operations database that had to be moved aside, now or at an earlier
     start, for as long as it lies in the state directory: the one in use began empty, so that
@@ -95,17 +100,19 @@ class SqliteStore:
     once (``sealed_anew`` says how many values were), and reports by ``seal_reports_anew``.
 
     Where ``records.db`` cannot be used (a newer agent's, another program's, unreadable) it stays
-    as it is, the store opens all the same, and ``without_records`` says why: keeping a report or
-    an audit row raises that, and whatever needs ``operations.db`` alone goes on (safety H2).
+    as it is, the store opens all the same, and ``without_records`` says why: keeping a report, a
+    record or an audit row raises that, and whatever needs ``operations.db`` alone goes on
+    (safety H2).
 
-    The quotas are in pages of 4096 bytes; none by default.
+    The quotas are in pages of 4096 bytes; none by default. ``sinks`` are the names of those that
+    records are carried to, and ``capacity`` is how many may wait for one of them (safety D6).
 
     Raises:
         VaultKeyMissing: something that is needed opens with none of the keys.
         StoreFull, StoreTooNew, StoreForeign, StoreError: ``operations.db`` cannot be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- nearly all of them have defaults
         self,
         directory: StateDirectory,
         vault: Vault | VaultKeys,
@@ -113,6 +120,8 @@ class SqliteStore:
         boot_id: str | None = None,
         operations_pages: int | None = None,
         records_pages: int | None = None,
+        sinks: tuple[str, ...] = (),
+        capacity: int = 100_000,
         free: Callable[[Path], int] = free_bytes,
         boottime: Callable[[], float] = boot_seconds,
         utcnow: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -138,6 +147,7 @@ class SqliteStore:
             boottime=boottime,
         )
         self.memory = SqliteLockMemory(self._operations, self._records, self._vault)
+        self.records = SqliteRecords(self._records, self._vault, sinks=sinks, capacity=capacity)
         self.audit = SqliteAudit(self._records)
         self.damaged = moved_aside(self._operations.path)
         self.damage = tuple(

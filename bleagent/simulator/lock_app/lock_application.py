@@ -119,14 +119,14 @@ class LockApplication(Application):
             self.machine.timers.restart(_IDLE, now + IDLE_TIMEOUT)
 
     def acked(self, ack: ReportAck, now: float) -> None:
-        """Acknowledgements are counted, never matched."""
+        """Acknowledgements of 3.x are counted, never matched."""
         if ack.code in (CommandCode.REPORT, CommandCode.REPORT_V4):
             self._busy(now)
             if self.sync.running and ack.status == 0:
                 self._advance_sync(now)
         elif ack.code in (CommandCode.REPORT_TIMED, CommandCode.REPORT_TIMED_V4):
             self._busy(now)
-            self.records.acked(ack.status, now)
+            self.records.acked(ack, now)
 
     def time_told(self, code: int, answer: TimeAnswer, now: float) -> None:
         """The clock is set by 0x8011 only; "unknown" is ignored."""

@@ -8,6 +8,7 @@ from bleagent.simulator.log import RecordDeleted, RecordLost, RecordStored
 from bleagent.simulator.machine import Machine
 from protocol import DpMap, DpName, DpType
 from protocol.lock import APP_CENTRAL
+from protocol.reports import ReportAck
 
 from .buffer import ReplyBuffer
 from .clock import LockClock
@@ -125,10 +126,11 @@ class RecordKeeper:
         """The first record follows in a second."""
         self._machine.timers.start(DRAIN, now + _DRAIN_AFTER)
 
-    def acked(self, status: int, now: float) -> None:
+    def acked(self, ack: ReportAck, now: float) -> None:
         """A timed report was acknowledged: 0 counts, anything else ends the upload."""
+        counts = self.reporter.is_for_backlog(ack)
         self.reporter.acked(now)
-        if status != 0:
+        if ack.status != 0 or not counts:
             return
         slot = self._ring.forget_sent()
         if slot is not None:

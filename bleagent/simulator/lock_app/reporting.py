@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from bleagent.simulator.log import RecordSent
 from bleagent.simulator.machine import Machine
 from protocol import CommandCode, Datapoint, Report, ReportTime
+from protocol.reports import ReportAck
 
 RESEND = "resend"
 _RESEND_AFTER = 6.0
@@ -40,6 +41,8 @@ class Reporter:
         self._unacked: TimedRecord | None = None
         self._sendings = 0
         self._held: deque[TimedRecord] = deque()
+        self._backlog_sns: set[int] = set()
+        """Under which numbers the record of the ring went out that is not acknowledged yet."""
 
     def state(self, datapoint: Datapoint) -> Report | None:
         """A report without a time; None where the SDK refuses to send one without data."""
@@ -70,9 +73,12 @@ class Reporter:
         report = Report(
             code=code, datapoints=(record.datapoint,), time=ReportTime.unix(record.time)
         )
-        sn = self._machine.report(self._numbered(report))
+        report = self._numbered(report)
+        sn = self._machine.report(report)
         if not sn:
             return
+        if record.slot is not None:
+            self._backlog_sns.add(report.sn)
         self._machine.log.add(
             RecordSent(
                 at=now, connection=self._machine.connection, sn=sn, dp=record.datapoint.id,
@@ -82,6 +88,19 @@ class Reporter:
         if self._unacked is not None:
             self._sendings += 1
             self._machine.timers.restart(RESEND, now + _RESEND_AFTER)
+
+    def is_for_backlog(self, ack: ReportAck) -> bool:
+        """Whether an acknowledgement counts for the ring.
+
+        Those of 3.x have no number, and count whatever they were meant for. In 4.x they name the
+        report (inferred: no lock application of that generation is public).
+        """
+        if not self._v4:
+            return True
+        meant = ack.sn in self._backlog_sns
+        if meant:
+            self._backlog_sns.clear()
+        return meant
 
     def acked(self, now: float) -> None:
         """A timed report was acknowledged: the next one may go."""
@@ -105,4 +124,5 @@ class Reporter:
         held = [one for one in self._held if not one.stored]
         self._held.clear()
         self._unacked = None
+        self._backlog_sns.clear()
         return held

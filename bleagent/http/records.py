@@ -1,0 +1,215 @@
+"""Records over HTTP: look at them, decide about parked ones, compare them with the cloud's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any
+
+import anyio
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from bleagent.errors import StoreError, UnknownLock
+from bleagent.ports import Clock, RecordShelf
+from bleagent.record import Carriage, StoredRecord
+
+from .problems import UnknownRecord, problem
+from .record_query import parse_query, parse_time, to_cursor
+from .record_views import Verified, outbox_view, record_view, verified_view
+from .requests import MAX_BODY, Caller, read_body
+
+log = structlog.get_logger()
+
+Verify = Callable[[str, float | None, float | None, str | None], Awaitable[Verified]]
+"""Lock, since, until (Unix seconds) and sink -> the comparison. Raises AgentError."""
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordParts:
+    """What the routes of records need."""
+
+    shelf: RecordShelf
+    last_seq: Callable[[], Awaitable[int]]
+    """The number of the record taken last (``RecordBook.last_seq``)."""
+    locks: Collection[str]
+    """Those of the configuration."""
+    clock: Clock
+    name_of: Callable[[str, StoredRecord], str | None] = lambda _lock, _record: None
+    """Who is behind a record, where somebody knows."""
+    verify: Verify | None = None
+    verify_within: float = 100.0
+    """Seconds that a comparison may take, whatever the cloud does."""
+    zone: tzinfo | None = None
+    """Of local times; ``None``: this machine's."""
+
+
+class RecordsNotKept(StoreError):
+    """The daemon runs without its records."""
+
+    code = "records-not-kept"
+    advice = "The log and GET /readyz say why; doors open all the same."
+
+
+class DecideBody(BaseModel):
+    """For which sink somebody decided; for all by default."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
+
+    sink: str | None = Field(default=None, min_length=1, max_length=64)
+
+
+class VerifyBody(BaseModel):
+    """Which records to compare: ISO 8601 with an offset, or Unix seconds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
+
+    since: str | float | None = None
+    until: str | float | None = None
+    sink: str | None = Field(default=None, min_length=1, max_length=64)
+
+
+def add_records(app: FastAPI, given: RecordParts | None) -> None:
+    """Add the routes; without parts each answers 503 and says so."""
+
+    def parts() -> RecordParts:
+        if given is None:
+            raise RecordsNotKept("no records are kept")
+        return given
+
+    _add_reads(app, parts)
+    _add_decision(app, parts, "retry", lambda shelf: shelf.retry)
+    _add_decision(app, parts, "drop", lambda shelf: shelf.drop)
+    _add_verify(app, parts)
+
+
+def _add_reads(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
+    @app.get("/v1/records")
+    async def records(request: Request, _caller: Caller) -> Response:
+        query, have = parse_query(request.query_params.multi_items()), parts()
+        if query.lock is not None:
+            await _require_lock(have, query.lock)
+        # Before the records: one that is taken in between is rather shown twice than not at all.
+        last = await have.last_seq() if query.after_seq is None else query.after_seq
+        found = await have.shelf.records(query)
+        if query.after_seq is not None and found:
+            last = found[-1].seq
+        more = len(found) == query.limit and query.after_seq is None
+        return JSONResponse(
+            {
+                "records": [_view(have, one) for one in found],
+                "next": to_cursor(found[-1].at, found[-1].seq) if more else None,
+                "last": last,
+            },
+            headers=_NO_STORE,
+        )
+
+    @app.get("/v1/records/{record_id}")
+    async def record(record_id: str, _caller: Caller) -> Response:
+        have = parts()
+        return JSONResponse(_view(have, await _record(have, record_id)), headers=_NO_STORE)
+
+    @app.get("/v1/outbox")
+    async def outbox(_caller: Caller) -> Response:
+        have = parts()
+        sinks, counts = await have.shelf.sinks(), await have.shelf.counts()
+        return JSONResponse(outbox_view(sinks, counts, unix=have.clock.unix()), headers=_NO_STORE)
+
+
+def _add_decision(
+    app: FastAPI,
+    parts: Callable[[], RecordParts],
+    word: str,
+    choose: Callable[[RecordShelf], Callable[..., Awaitable[int]]],
+) -> None:
+    @app.post(f"/v1/records/{{record_id}}/{word}")
+    async def decide(record_id: str, request: Request, caller: Caller) -> Response:
+        have = parts()
+        raw = await read_body(request)
+        if raw is None:
+            return _too_large()
+        sink = DecideBody.model_validate_json(raw or b"{}").sink
+        before = await _record(have, record_id)
+        changed = await choose(have.shelf)(record_id, sink=sink)
+        if not changed:
+            return _not_parked(before, sink)
+        log.info(
+            "record.decided", record=record_id, decision=word, sink=sink, deliveries=changed,
+            principal=caller.id,
+        )  # fmt: skip
+        after = await _record(have, record_id)
+        return JSONResponse({"changed": changed, "record": _view(have, after)}, headers=_NO_STORE)
+
+
+def _add_verify(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
+    @app.post("/v1/locks/{lock}/records/verify")
+    async def verify(lock: str, request: Request, _caller: Caller) -> Response:
+        have = parts()
+        raw = await read_body(request)
+        if raw is None:
+            return _too_large()
+        body = VerifyBody.model_validate_json(raw or b"{}")
+        since, until = (
+            None if text is None else parse_time(name, str(text))
+            for name, text in (("since", body.since), ("until", body.until))
+        )
+        if lock not in have.locks:
+            raise _unknown_lock(have, lock)
+        if have.verify is None:
+            return problem(
+                501, "cannot-verify", "nothing here can ask the cloud what it has",
+                "Configure a sink that carries to the vendor's cloud.",
+            )  # fmt: skip
+        found = None
+        with anyio.move_on_after(have.verify_within):
+            found = await have.verify(lock, since, until, body.sink)
+        if found is None:
+            return problem(
+                504, "verify-too-slow", f"not done within {have.verify_within:g} s",
+                "Ask for less time, with since and until.",
+            )  # fmt: skip
+        return JSONResponse(verified_view(lock, found), headers=_NO_STORE)
+
+
+def _view(parts: RecordParts, record: StoredRecord) -> dict[str, Any]:
+    return record_view(record, parts.name_of(record.lock, record), parts.zone)
+
+
+async def _record(parts: RecordParts, record_id: str) -> StoredRecord:
+    """Raises UnknownRecord."""
+    found = await parts.shelf.record(record_id) if _is_id(record_id) else None
+    if found is None:
+        raise UnknownRecord("no such record")
+    return found
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 32 and all(sign in "0123456789abcdef" for sign in text)
+
+
+async def _require_lock(parts: RecordParts, lock: str) -> None:
+    """One of the configuration, or of old whose records are still here. Raises UnknownLock."""
+    if lock not in parts.locks and lock not in await parts.shelf.counts():
+        raise _unknown_lock(parts, lock)
+
+
+def _unknown_lock(parts: RecordParts, lock: str) -> UnknownLock:
+    return UnknownLock(f"no lock {lock[:32]!r}; there are: {', '.join(sorted(parts.locks))}")
+
+
+def _not_parked(record: StoredRecord, sink: str | None) -> Response:
+    states = ", ".join(f"{one.sink} {one.state}" for one in record.deliveries) or "no sink has it"
+    parked = any(one.state is Carriage.PARKED for one in record.deliveries)
+    what = f"nothing of it is parked for {sink!r}" if parked or sink else "nothing of it is parked"
+    return problem(
+        409, "not-parked", f"{what}: {states}", "Only what a sink will never take waits for you."
+    )
+
+
+def _too_large() -> Response:
+    return problem(413, "body-too-large", f"more than {MAX_BODY} bytes", "Send less.")

@@ -1,0 +1,306 @@
+"""Taking records off a lock, so that none is lost and none counts twice (reference: safety D, E).
+
+Two duties of one connection. ``keep`` stores every timed report as it comes; a live one exists
+nowhere else. ``drain`` has the lock hand out what it remembers, once (``drain.Drain``). 4.x locks
+re-send and hold back, so there each report is acknowledged at once, by ``keep``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import anyio
+
+from protocol import LocalProtocolError, Secret
+from protocol import events as ev
+from protocol.credits import CLOCK_SLACK, Origin
+
+from .dating import belonging_to, happenings_of, without_codes
+from .deletions import Deletions
+from .drain import Drain
+from .errors import AgentError, LinkError, OutboxFull, StoreError
+from .lock_client import LockClient
+from .model import IssuedConfig, LockFacts
+from .policy import Backlog, Policy
+from .ports import Clock, RecordBook
+from .record import RELATIVE_BELOW, Kept, TakenReport
+from .visit import Evidence
+
+STORE_WAIT = 1.0
+"""Seconds before a report is stored again that could not be."""
+KEPT_LOOK = 0.02
+"""Seconds between two looks at whether everything is on disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """What a drain came to. ``why`` it was not finished, or empty."""
+
+    lock: str
+    seconds: float
+    acknowledged: int
+    why: str = ""
+
+
+class RecordListener:
+    """Is told what becomes of records; does nothing by itself."""
+
+    def kept(self, lock: str, kept: Kept, *, live: bool) -> None:
+        """A report is on disk."""
+
+    def not_kept(self, lock: str, error: AgentError) -> None:
+        """A report cannot be stored at the moment."""
+
+    def drained(self, drained: Drained) -> None:
+        """A drain ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPorts:
+    """What taking records needs of the outside; ``config`` is what the cloud issued for a lock."""
+
+    book: RecordBook
+    config: Callable[[LockFacts], Awaitable[IssuedConfig]]
+    listener: RecordListener = field(default_factory=RecordListener)
+
+
+class RecordTaker:
+    """The records of one connection.
+
+    ``times`` are the time questions' fate on this connection: how many were answered.
+    ``wake`` is called when the connection is not needed for records any more, ``tell`` with what
+    an operation's record says about it.
+    """
+
+    def __init__(
+        self,
+        client: LockClient,
+        facts: LockFacts,
+        policy: Policy,
+        ports: RecordPorts,
+        clock: Clock,
+        *,
+        times_told: Callable[[], int],
+        wake: Callable[[], None] = lambda: None,
+        tell: Callable[[Evidence], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._facts = facts
+        self._policy = policy
+        self._ports = ports
+        self._clock = clock
+        self._times_told = times_told
+        self._wake = wake
+        self._tell = tell
+        self._came_at: dict[int, float] = {}
+        """Unix seconds at which a report came in, by its number."""
+        self._kept_one = anyio.Event()
+        self._keeping = False
+        self._operation: tuple[str, float] | None = None
+        self.draining = policy.backlog is Backlog.TAKE
+        """Whether the connection is still needed to take records."""
+        self._complete = not self.draining
+        """Whether nothing older than what is here will come on this connection."""
+        self._first: int | None = None
+        """The first record that was new on this connection."""
+        self._deletions = Deletions()
+        self._drain = Drain(client, policy, clock, self._deletions, times_told)
+
+    # -- for whoever uses the connection
+
+    def pause(self) -> None:
+        """Somebody uses the connection: ask nothing, acknowledge nothing."""
+        self._drain.pause()
+
+    def resume(self) -> None:
+        """It is free again."""
+        self._drain.resume()
+
+    def expect(self, operation: str, until: float) -> None:
+        """From here the first opening that is recorded live is this operation's."""
+        self._kept_one = anyio.Event()
+        self._operation = (operation, until)
+
+    async def one_kept(self, within: float, *, owed_by: str | None = None) -> bool:
+        """Stay until a timed report is on disk, at most ``within`` seconds (safety A6).
+
+        ``owed_by`` is the operation whose opening has a record that may exist on the air only: if
+        none came, that is noted (D2).
+        """
+        with anyio.move_on_after(within):
+            await self._kept_one.wait()
+        if owed_by is not None and not self._kept_one.is_set():
+            with suppress(StoreError):  # not knowing so on disk changes nothing else
+                await self._ports.book.note_gap(
+                    self._facts.name,
+                    unix=self._clock.unix(),
+                    reason=f"no record of operation {owed_by}",
+                )
+        return self._kept_one.is_set()
+
+    async def all_kept(self, within: float) -> None:
+        """Wait until every timed report that came in is on disk, at most ``within`` seconds.
+
+        A live one exists nowhere else (safety D2), so not even a cancellation shortens it.
+        """
+        with anyio.move_on_after(within, shield=True):
+            while not await self._all_kept():
+                pass
+
+    async def _all_kept(self) -> bool:
+        if not self._keeping and not self._client.holds(ev.Reported, _is_timed):
+            return True
+        await anyio.sleep(KEPT_LOOK)
+        return False
+
+    def listen(self, event: ev.CentralEvent) -> None:
+        """Called with every event as it comes in."""
+        if isinstance(event, ev.Reported) and _is_timed(event):
+            self._deletions.came_in(event.sn)
+            self._came_at[event.sn] = self._clock.unix()
+
+    # -- keeping
+
+    async def keep(self) -> None:
+        """Store every timed report, as long as it takes; ends with the link.
+
+        While the store fails nothing is lost that the link can hold: the report is tried again,
+        what comes behind it waits, and a lock that sends too many of them loses its link.
+        """
+        try:
+            while True:
+                self._keep_busy(on=False)
+                seen = await self._client.wait(ev.Reported, math.inf, _is_timed)
+                self._keep_busy(on=True)
+                await self._keep_one(seen)
+        except LinkError:
+            return
+
+    def _keep_busy(self, *, on: bool) -> None:
+        self._keeping = on
+        self._drain.keeping(on=on)
+
+    async def _keep_one(self, seen: ev.Reported) -> None:
+        came_at = self._came_at.pop(seen.sn, self._clock.unix())
+        taken, stored = self._as_taken(seen, came_at), self._drain.was_stored(seen, came_at)
+        self._deletions.dealt_with(seen.sn)
+        kept = await self._kept(taken)
+        if kept is None:
+            self._drain.refuse()
+            return
+        if kept.new and self._first is None:
+            self._first = kept.new[0]
+        self._client.central.record_stored(seen)
+        if not (taken.live and self._drain.counts_credits):
+            self._drain.came(seen, kept.records, stored=stored)
+        self._ports.listener.kept(self._facts.name, kept, live=taken.live)
+        for happening, name in zip(taken.happenings, kept.ids, strict=True):
+            if happening.operation is not None:
+                self._tell({"dp": happening.dp, "value": happening.value, "record": name})
+        self._kept_one.set()
+        if not self._drain.counts_credits and not self._has_copy_of(seen):
+            await self._drain.acknowledge(seen, kept.records, deletes=stored)
+
+    def _as_taken(self, seen: ev.Reported, came_at: float) -> TakenReport:
+        now, trusted = self._clock.unix(), self._clock.trusted
+        dps, old = self._policy.dps, self._is_old(seen, came_at)
+        live = seen.origin is Origin.LIVE and not old
+        if seen.origin is Origin.LIVE and old:
+            self._drain.came_out_of_order()
+        proves: tuple[int, ...] = ()
+        is_not: tuple[int, ...] = ()
+        if seen.origin is Origin.BACKLOG:
+            proves = self._deletions.proven_by(seen.sn)
+        else:
+            is_not = self._deletions.acknowledged_before(seen.sn, deletes=not live)
+        report = without_codes(seen.report, dps)
+        happenings = happenings_of(report, dps, now=now, trusted=trusted, live=live)
+        expected, self._operation = self._operation, None
+        if expected is not None and self._clock.now() <= expected[1]:
+            marked = happenings
+            if seen.origin is not Origin.BACKLOG:
+                marked = belonging_to(expected[0], happenings, dps)
+            if marked == happenings:
+                self._operation = expected  # it was another one's
+            happenings = marked
+        return TakenReport(
+            lock=self._facts.name,
+            device_id=self._facts.device_id,
+            raw=Secret(report.code.to_bytes(2, "big") + report.to_bytes()),
+            happenings=happenings,
+            taken_at=now,
+            live=live,
+            only_copy=seen.origin is not Origin.BACKLOG,
+            # What happens now can only be a repetition of what was just sent, on 4.x.
+            may_match=not live or (not self._drain.counts_credits and self._first is not None),
+            behind=(self._first or 1) - 1 if live else 0,
+            may_return=True,
+            proves=proves,
+            is_not=is_not,
+            release=live and self._complete,
+        )
+
+    def _is_old(self, seen: ev.Reported, came_at: float) -> bool:
+        """Whether it did not happen when it came in: then the lock had it stored, after all."""
+        seconds = 0.0 if seen.report.time is None else seen.report.time.seconds
+        told = self._clock.trusted and self._times_told() > 0
+        return told and RELATIVE_BELOW < seconds < came_at - 2 * CLOCK_SLACK
+
+    async def _kept(self, taken: TakenReport) -> Kept | None:
+        """Put it on disk, as long as that takes; None if the lock is to keep it."""
+        while True:
+            try:
+                return await self._ports.book.take(taken)
+            except StoreError as error:
+                self._ports.listener.not_kept(self._facts.name, error)
+                if isinstance(error, OutboxFull) and not taken.only_copy:
+                    return None
+            await anyio.sleep(STORE_WAIT)
+
+    def _has_copy_of(self, seen: ev.Reported) -> bool:
+        """Whether the lock has sent it once more meanwhile: that one is acknowledged instead."""
+        report = seen.report
+
+        def is_copy(other: ev.Reported) -> bool:
+            return (other.report.datapoints, other.report.time) == (report.datapoints, report.time)
+
+        return self._client.holds(ev.Reported, is_copy)
+
+    # -- draining
+
+    async def drain(self) -> None:
+        """Ask for what the lock remembers and take it to its end, once; ends with the link."""
+        if not self.draining:
+            return
+        began, why = self._clock.now(), "left"
+        try:
+            why = await self._drained()
+        except (AgentError, LocalProtocolError) as error:
+            why = error.code if isinstance(error, AgentError) else "protocol-misuse"
+        finally:
+            self.draining = False
+            self._wake()
+            seconds, acknowledged = self._clock.now() - began, self._deletions.acknowledged
+            self._ports.listener.drained(
+                Drained(lock=self._facts.name, seconds=seconds, acknowledged=acknowledged, why=why)
+            )
+
+    async def _drained(self) -> str:
+        """Why it was not finished, or nothing."""
+        drain, book, lock = self._drain, self._ports.book, self._facts.name
+        if not await drain.may_depend_on_times():
+            return "clock-not-trusted"
+        config, up_to = await self._ports.config(self._facts), await book.last_seq()
+        if why := await drain.run(config):
+            return why
+        keep, unix = tuple(self._deletions.unproven), self._clock.unix()
+        await book.drained(lock, up_to=up_to, keep=keep, unix=unix)
+        self._complete = True
+        return ""
+
+
+def _is_timed(event: ev.Reported) -> bool:
+    return event.report.time is not None

@@ -1,0 +1,229 @@
+"""The running daemon, asked over its own HTTP: commands never touch its store (safety A5)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from protocol import Secret
+
+from .config import Config, load_config
+from .config.secrets import credentials_directory, load_http_token
+from .errors import AgentError, ConfigError, SecretError
+from .vault import read_secret, without_line_end
+
+PAGE = 500
+"""Records in one answer, as many as the daemon gives."""
+TIMEOUT = 10.0
+"""Seconds for an answer; the daemon is on this machine."""
+VERIFY_TIMEOUT = 120.0
+"""Seconds where the daemon has to ask the cloud, page after page."""
+
+Params = Sequence[tuple[str, str]]
+
+
+class DaemonUnnamed(ConfigError):
+    """Which daemon to ask is not said, or not so that a token may be sent there."""
+
+    advice = "Name the daemon's configuration with --config, or give --url and --token-file."
+
+
+class DaemonAway(AgentError):
+    """Nobody answers there."""
+
+    code = "daemon-away"
+    advice = "Start the daemon, or see that --config is the file it runs with (or give --url)."
+
+
+class NotTheDaemon(AgentError):
+    """Somebody answers, and it is not this daemon or not this version of it."""
+
+    code = "not-the-daemon"
+    advice = "See who listens there (ss -ltnp); after an update restart the daemon."
+
+
+class TokenRefused(AgentError):
+    """The daemon takes another token."""
+
+    code = "token-refused"
+    advice = "The daemon reads its token at the start and on SIGHUP; --token-file names another."
+
+
+class DaemonRefused(AgentError):
+    """The daemon said no; the message has its own words and advice."""
+
+    code = "daemon-refused"
+    advice: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where the daemon is, and what it wants to be shown."""
+
+    url: str
+    token: Secret
+
+
+def find_daemon(config: Path | None, url: str | None, token_file: Path | None) -> Address:
+    """By the daemon's configuration, and what is said otherwise.
+
+    Raises:
+        ConfigError: too little is said (DaemonUnnamed), or the configuration cannot be used.
+        SecretError: the token cannot be read.
+    """
+    if config is None and (url is None or token_file is None):
+        raise DaemonUnnamed("it is not said which daemon to ask")
+    read = None if config is None else load_config(config)
+    if url is not None:
+        _require_safe(url)
+    elif read is not None:
+        url = _url_of(read)
+    if token_file is not None:
+        token = without_line_end(read_secret(token_file))
+    elif read is not None:
+        token = _token_of(read)
+    return Address(url=str(url).rstrip("/"), token=token)
+
+
+def _url_of(config: Config) -> str:
+    if config.http.port == 0:
+        raise DaemonUnnamed("[http] port is 0, any free one: say with --url which one it is")
+    host = f"[{config.http.host}]" if ":" in config.http.host else config.http.host
+    return f"http://{host}:{config.http.port}"
+
+
+def _token_of(config: Config) -> Secret:
+    try:
+        return load_http_token(config, credentials_directory())
+    except SecretError as error:
+        raise SecretError(f"{error}; to this command --token-file can name the file") from None
+
+
+def _require_safe(url: str) -> None:
+    """The token goes nowhere else than to this machine, or through TLS."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host, parts = "", urlsplit("")
+    good = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    if not host or not good or parts.query or parts.fragment or parts.username:
+        raise DaemonUnnamed(
+            "--url: expected http:// on loopback or https://, such as http://127.0.0.1:8580"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class DaemonClient:
+    """One command's conversation with the daemon; a context manager.
+
+    Every call raises DaemonAway, TokenRefused, NotTheDaemon or DaemonRefused.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._url = address.url
+        self._client = httpx.Client(
+            base_url=address.url,
+            headers={b"Authorization": b"Bearer " + address.token.reveal()},
+            timeout=TIMEOUT,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def records(self, params: Params) -> dict[str, Any]:
+        """One page: ``records``, ``next``, ``last``."""
+        page = self._ask("GET", "/v1/records", params=params)
+        if not isinstance(page.get("records"), list):
+            raise self._foreign()
+        return page
+
+    def all_records(self, params: Params, *, most: int | None = None) -> Iterator[dict[str, Any]]:
+        """Newest first, page after page; at most so many."""
+        left, cursor = most, None
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            more = [("limit", str(size)), *([] if cursor is None else [("cursor", str(cursor))])]
+            page = self.records([*params, *more])
+            yield from page["records"]
+            left = None if left is None else left - len(page["records"])
+            cursor = page.get("next")
+            if cursor is None:
+                return
+
+    def record(self, record_id: str) -> dict[str, Any]:
+        """One."""
+        return self._ask("GET", f"/v1/records/{_segment(record_id)}")
+
+    def decide(self, record_id: str, word: str, sink: str | None) -> dict[str, Any]:
+        """Retry or drop: ``changed`` and ``record``."""
+        body = {} if sink is None else {"sink": sink}
+        return self._ask("POST", f"/v1/records/{_segment(record_id)}/{word}", json=body)
+
+    def outbox(self) -> dict[str, Any]:
+        """``sinks`` and ``locks``."""
+        return self._ask("GET", "/v1/outbox")
+
+    def verify(self, lock: str, what: Mapping[str, str | None]) -> dict[str, Any]:
+        """What the cloud has of a lock, beside ours."""
+        body = {name: value for name, value in what.items() if value is not None}
+        return self._ask(
+            "POST", f"/v1/locks/{_segment(lock)}/records/verify", json=body, timeout=VERIFY_TIMEOUT
+        )
+
+    def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        try:
+            answer = self._client.request(method, path, **more)
+        except httpx.TimeoutException:
+            raise DaemonAway(f"no answer in time from {self._url}") from None
+        except httpx.TransportError:
+            raise DaemonAway(f"nobody answers at {self._url}") from None
+        except (httpx.InvalidURL, httpx.DecodingError, UnicodeError):
+            raise self._foreign() from None
+        return self._read(answer)
+
+    def _read(self, answer: httpx.Response) -> dict[str, Any]:
+        try:
+            body = answer.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise self._foreign()
+        if answer.is_success:
+            return body
+        if answer.status_code == 401:
+            raise TokenRefused(f"the daemon at {self._url} does not take this token")
+        if not isinstance(body.get("code"), str):
+            raise self._foreign()
+        words = f"{body.get('detail')} ({body['code']})"
+        raise DaemonRefused(f"{words}\n{body['advice']}" if body.get("advice") else words)
+
+    def _foreign(self) -> NotTheDaemon:
+        return NotTheDaemon(f"what answers at {self._url} is not this version of bleagent")
+
+
+def _segment(text: str) -> str:
+    """A part of a path, whatever somebody has typed."""
+    return quote(text, safe="") or "-"

@@ -1,0 +1,101 @@
+"""Where the commands find the daemon, and where they do not send its token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bleagent.errors import AgentError, SecretError
+from bleagent.records_client import DaemonUnnamed, find_daemon
+
+TOKEN = "CANARY-token-0123456789"
+
+
+def configured(folder: Path, http: str = "", token: str | None = None) -> Path:
+    secret = folder / "token"
+    secret.touch(0o600)
+    secret.write_text(TOKEN + "\n")
+    path = folder / "config.toml"
+    source = token or f'{{ file = "{secret}" }}'
+    path.write_text(
+        f"[http]\ntoken = {source}\n{http}\n"
+        '[cloud]\nbase_url = "https://cloud.example"\nsigner = "none"\n'
+        '[[locks]]\nname = "front"\ndevice_id = "d"\nuuid = "tuya0123456789ab"\n'
+        'local_key = { file = "/nowhere/key" }\n'
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("http", "url"),
+    [
+        ("", "http://127.0.0.1:8580"),
+        ("port = 81", "http://127.0.0.1:81"),
+        ('host = "::1"', "http://[::1]:8580"),
+        ('host = "localhost"', "http://localhost:8580"),
+    ],
+)
+def test_the_configuration_says_where_and_what_to_show(tmp_path: Path, http: str, url: str) -> None:
+    found = find_daemon(configured(tmp_path, http), None, None)
+    assert found.url == url
+    assert found.token.reveal() == TOKEN.encode()
+    assert TOKEN not in repr(found)
+
+
+def test_what_is_said_counts_more_and_is_enough(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.touch(0o600)
+    other.write_text("another")
+    config = configured(tmp_path, "port = 0", '{ credential = "nowhere" }')
+    for known in (config, None):
+        found = find_daemon(known, "https://gateway.example/", other)
+        assert (found.url, found.token.reveal()) == ("https://gateway.example", b"another")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://gateway.example:8580", "http://192.168.1.2", "ftp://127.0.0.1", "127.0.0.1:8580",
+        "http://", "http://user@127.0.0.1", "http://127.0.0.1/?x=1", "http://127.0.0.1:port",
+        "http://[::1", "",
+    ],
+)  # fmt: skip
+def test_the_token_goes_to_this_machine_or_through_tls(tmp_path: Path, url: str) -> None:
+    with pytest.raises(DaemonUnnamed, match="http:// on loopback or https://"):
+        find_daemon(configured(tmp_path), url, None)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost"])
+def test_this_machine_has_several_names(tmp_path: Path, url: str) -> None:
+    assert find_daemon(configured(tmp_path), url, None).url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "token"), [(None, None), ("http://127.0.0.1:1", None), (None, Path("token"))]
+)
+def test_too_little_is_told(url: str | None, token: Path | None) -> None:
+    with pytest.raises(DaemonUnnamed) as caught:
+        find_daemon(None, url, token)
+    assert "--config" in caught.value.advice
+
+
+def test_any_free_port_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(DaemonUnnamed, match="say with --url"):
+        find_daemon(configured(tmp_path, "port = 0"), None, None)
+
+
+def test_a_credential_of_the_unit_is_not_there_for_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(SecretError, match="--token-file can name the file"):
+        find_daemon(configured(tmp_path, token='{ credential = "http-token" }'), None, None)
+
+
+def test_a_token_that_others_can_read_is_not_used(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    (tmp_path / "token").chmod(0o644)
+    with pytest.raises(AgentError) as caught:
+        find_daemon(config, None, tmp_path / "token")
+    assert TOKEN not in str(caught.value)
