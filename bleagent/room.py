@@ -11,7 +11,7 @@ class Keeping(IntEnum):
 
     LINGERING = 0  # somebody may come again
     KEPT = 1  # by the lock's policy; it is made again later
-    HINTED = 2  # somebody is said to come, or the lock has something to tell
+    HINTED = 2  # somebody is said to come, or the lock has or tells something
     FOLLOWED = 3  # an opening's evidence may still come (safety C4)
 
 

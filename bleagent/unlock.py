@@ -44,10 +44,10 @@ from .model import (
     Priority,
     Step,
 )
+from .owner import LockOwner
 from .policy import DeviceRandom, LockVia, Offline, Policy
 from .ports import Clock, Cloud, Ledger, LockMemory
 from .session import LockSession
-from .supervisor import LockOwner
 from .visit import FOLLOWED, Evidence
 
 REPLY_TIMEOUT = 8.0

@@ -154,7 +154,7 @@ MUTANTS = (
         f"{OWNERS}::test_somebody_before_the_door_goes_before_whoever_waits_longer",
     ),
     Mutant(
-        "a connection is used on after something was left half said", "bleagent/supervisor.py",
+        "a connection is used on after something was left half said", "bleagent/owner.py",
         (("                one.broken = True\n", "                one.broken = False\n"),),
         f"{OWNERS}::test_a_user_who_leaves_in_the_middle_of_something_takes_the_connection_along",
     ),

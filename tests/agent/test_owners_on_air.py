@@ -11,7 +11,7 @@ import pytest
 
 from bleagent.errors import AgentError, StoreError
 from bleagent.model import Priority, Proven
-from bleagent.policy import Connection, Policy
+from bleagent.policy import Backlog, Connection, Policy
 from bleagent.radio import RadioSettings
 from bleagent.room import Keeping
 from bleagent.session import LinkPorts
@@ -36,7 +36,7 @@ def supervise(
         new_iv=lambda: next(draws).to_bytes(16, "big"), records=record_ports(MemoryRecords()),
         judge=radio, trouble=radio.trouble, idle=radio.idle, wanted=radio.wanted,
     )  # fmt: skip
-    plain = Policy(major=4)
+    plain = Policy(major=4, backlog=Backlog.LEAVE)  # nothing but what a story is about
     owned = {
         f"lock-{number}": (facts(number), replace(plain, **policy) if number == 1 else plain)
         for number in range(1, locks + 1)
@@ -215,6 +215,22 @@ def test_the_link_that_has_lingered_longest_is_left_first_and_a_hinted_one_last(
         supervisor.stop()
 
     rehearse(story, locks=5, settings=RadioSettings(slots=5))
+
+
+def test_a_lock_that_tells_what_it_remembers_is_left_after_one_that_only_lingers() -> None:
+    async def story(air: Air) -> None:
+        supervisor = supervise(air, locks=2, linger=60.0, backlog=Backlog.TAKE)
+        await lingering(supervisor, "lock-1")
+        await lingering(supervisor, "lock-2")
+        await anyio.sleep(0.1)
+        assert why_kept(supervisor, "lock-1") is Keeping.HINTED
+        assert supervisor.make_room(["lock-1", "lock-2"])
+        assert left(supervisor, "lock-1", "lock-2") == ["lock-2"]
+        await anyio.sleep(30)
+        assert why_kept(supervisor, "lock-1") is Keeping.LINGERING
+        supervisor.stop()
+
+    rehearse(story, locks=2, settings=RadioSettings(slots=2))
 
 
 def test_a_connection_in_use_is_never_left_and_its_evidence_is_waited_for_ten_seconds() -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from bleagent.errors import AgentError, LinkError, LinkLost, LinkTimeout, LockChanged, LockNotFound
 from bleagent.model import Priority, Proven, Step
+from bleagent.owner import LONGEST_SILENCE, LockOwner
 from bleagent.policy import Connection
 from bleagent.simulator.fakes import MemoryLedger, MemoryLocks
 from bleagent.simulator.faults import Faults, NotifyFault, WriteFault
 from bleagent.simulator.log import LinkChanged
 from bleagent.simulator.quirks import Quirks
 from bleagent.simulator.record_fakes import MemoryRecords
-from bleagent.supervisor import LONGEST_SILENCE, LockOwner
 from protocol import events as ev
 from protocol.verdict import CONFIRMED, LockQuestion
 from tests.agent.stories import CALM, ending, happens, partings, told, until

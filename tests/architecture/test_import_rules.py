@@ -98,6 +98,7 @@ RULES: dict[str, Rule] = {
     "bleagent.check_code": JOB,
     "bleagent.endings": JOB,
     "bleagent.radio": JOB,
+    "bleagent.owner": JOB,
     "bleagent.room": JOB,
     "bleagent.supervisor": JOB,
     "bleagent.waiting": JOB,
