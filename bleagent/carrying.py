@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Self
 
 import anyio
 import structlog
@@ -12,6 +14,7 @@ import structlog
 from protocol import DpMap
 
 from .adapters.sinks.file import FileSink
+from .adapters.sinks.openapi import OpenApiSink
 from .adapters.sinks.own_addresses import own_addresses
 from .adapters.sinks.webhook import WebhookSettings, WebhookSink
 from .adapters.sqlite_store import SqliteStore
@@ -20,21 +23,63 @@ from .cloud.client import CloudClient
 from .config.file import Config
 from .config.secrets import Secrets
 from .config.sinks import SinkConfig, SinkType
-from .errors import StoreError
+from .errors import ConfigError, StoreError, UnknownLock
 from .http.records import RecordParts
 from .issued import known_or_asked
+from .names import Names
 from .outbox import Carrier, release_overdue
 from .ports import LockMemory, RecordSink
-from .record import StoredRecord
+from .readback import CloudRecord
 from .record_log import RecordLog
 from .records import RecordPorts
+from .standard_codes import code_of, value_of
+from .verify import Verification, verify
 
 log = structlog.get_logger()
 
+WEEK = 7 * 24 * 3600.0
 LOOK_FOR_OLD = 24 * 3600.0
 """Seconds between two looks for records that need not be kept any more."""
 SETTLED_AFTER = 60.0
 """Seconds after the start before the first such look: there is more urgent work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One record as the cloud calls it. ``at``: Unix seconds."""
+
+    code: str
+    value: object
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A ``Verification`` in the words of the HTTP interface (``http.record_views.Verified``)."""
+
+    agree: int
+    lacking: tuple[Compared, ...]
+    twice: tuple[Compared, ...]
+    unknown: tuple[Compared, ...]
+    complete: bool
+
+    @classmethod
+    def of(cls, found: Verification, codes: Mapping[int, str]) -> Self:
+        """``codes``: the product's own. What is there without its sink's knowledge agrees, too."""
+        return cls(
+            agree=found.agree + len(found.unconfirmed),
+            lacking=tuple(
+                Compared(code=code_of(one, codes), value=value_of(one), at=one.at)
+                for one in found.lacks
+            ),
+            twice=tuple(map(_compared, found.twice)),
+            unknown=tuple(map(_compared, found.strange)),
+            complete=not (found.cut or found.unread or found.not_compared),
+        )
+
+
+def _compared(record: CloudRecord) -> Compared:
+    return Compared(code=record.code, value=record.value, at=record.time)
 
 
 class Carrying:
@@ -54,6 +99,11 @@ class Carrying:
         self._cloud = cloud
         self._clock = clock
         self._told = RecordLog(self.wake)
+        self._codes = {
+            lock.name: {int(number): code for number, code in lock.codes.items()}
+            for lock in config.locks
+        }
+        self._names = Names(cloud, clock, codes=self._codes)
         self._carriers: list[Carrier] = []
 
     def ports(self, memory: LockMemory) -> RecordPorts:
@@ -74,12 +124,31 @@ class Carrying:
             locks=tuple(lock.name for lock in self._config.locks),
             clock=self._clock,
             decided=self.try_now,
-            name_of=self._name_of,
+            name_of=self._names.name_of,
+            verify=self._verify,
         )
 
-    def _name_of(self, lock: str, record: StoredRecord) -> str | None:
-        del lock, record
-        return None
+    async def _verify(
+        self, lock: str, since: float | None, until: float | None, sink: str | None
+    ) -> Comparison:
+        """What the cloud has of a lock's records; of the last week, where nobody says otherwise."""
+        configured = self._config.lock(lock)
+        if configured is None:
+            raise UnknownLock(f"no lock {lock!r}")
+        end = self._clock.unix() if until is None else until
+        found = await verify(
+            self._store.records, self._cloud, lock=lock, device_id=configured.device_id,
+            sink=sink or self._vendors, since=end - WEEK if since is None else since, until=end,
+            codes=self._codes[lock],
+        )  # fmt: skip
+        return Comparison.of(found, self._codes[lock])
+
+    @property
+    def _vendors(self) -> str:
+        """The sink whose records the vendor's cloud should have."""
+        kinds = (SinkType.OPENAPI, SinkType.TUYALINK)
+        mine = [one.named for one in self._config.sinks if one.type in kinds]
+        return mine[0] if mine else SinkType.OPENAPI.value
 
     def wake(self) -> None:
         """Something was released."""
@@ -101,6 +170,7 @@ class Carrying:
                 carrier = Carrier(sink, self._store.records, self._clock, random.random, self._told)
                 self._carriers.append(carrier)
                 tasks.start_soon(carrier.run)
+            tasks.start_soon(self._names.run)
             tasks.start_soon(self._release)
             tasks.start_soon(self._forget_old)
             if not self._config.sinks:
@@ -112,23 +182,39 @@ class Carrying:
     def _sink(self, sink: SinkConfig, open_sinks: AsyncExitStack) -> RecordSink:
         match sink.type:
             case SinkType.OPENAPI:
-                raise NotImplementedError
+                return OpenApiSink(sink.named, self._cloud, self._clock, codes=self._codes)
             case SinkType.WEBHOOK:
                 settings = WebhookSettings(
                     url=sink.url or "", secret=self._found.sinks[sink.named],
                     allow_private=sink.allow_private, own=own_addresses(),
                 )  # fmt: skip
-                hook = WebhookSink(sink.named, settings, self._clock, self._name_of)
+                hook = WebhookSink(sink.named, settings, self._clock, self._names.name_of)
                 open_sinks.push_async_callback(hook.aclose)
                 return hook
             case SinkType.FILE:
                 assert sink.path is not None  # noqa: S101 - the configuration insists on it
                 return FileSink(
                     sink.named, sink.path, max_bytes=sink.max_bytes, keep=sink.keep,
-                    name_of=self._name_of,
+                    name_of=self._names.name_of,
                 )  # fmt: skip
             case SinkType.TUYALINK:
-                raise NotImplementedError
+                return self._tuyalink(sink)
+
+    def _tuyalink(self, sink: SinkConfig) -> RecordSink:
+        # Only here: without such a sink nobody needs an MQTT library.
+        try:
+            from .adapters.sinks.tuyalink import TuyaLinkSettings, TuyaLinkSink  # noqa: PLC0415
+        except ImportError:
+            raise ConfigError(
+                f"sinks.{sink.named}: found tuyalink, expected the package aiomqtt with it: "
+                "pip install 'bleagent[mqtt]'"
+            ) from None
+        host, port = sink.broker_at
+        settings = TuyaLinkSettings(
+            host=host, port=port, gateway_id=sink.gateway_id or "",
+            secret=self._found.sinks[sink.named], tls=sink.tls, ca_file=sink.ca_file,
+        )  # fmt: skip
+        return TuyaLinkSink(sink.named, settings, self._codes, self._clock)
 
     async def _adopt(self) -> None:
         """What an older agent took, and did not read."""
