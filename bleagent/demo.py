@@ -33,6 +33,7 @@ from protocol.observer import Observer, Seen
 
 from .clock import SystemClock
 from .demo_hand import by_hand
+from .demo_records import ALONE, POWERED_FOR, people, remembered
 from .simulator.cloud_actions import CloudLock
 from .simulator.cloud_faults import Fault, FaultKind
 from .simulator.profiles import profile
@@ -122,11 +123,13 @@ class Demo:
         self.clock = SystemClock()
         # As most locks in the field, and other than the recorded firmware, it tells of its bolt.
         quirks = Quirks(reports_bolt=True)
-        self.lock = VirtualLock(self.keys, profile(PROFILE), quirks=quirks, now=self.clock.now())
+        powered_at = self.clock.now() - POWERED_FOR
+        self.lock = VirtualLock(self.keys, profile(PROFILE), quirks=quirks, now=powered_at)
         self.cloud = VirtualCloud()
         self.cloud.register(
             CloudLock(device_id=DEVICE, keys=self.keys, code=self.code, distributed=True)
         )
+        self.cloud.records.users[DEVICE] = people()
         frames = Frames(self.keys, story)
         att_payload = profile(PROFILE).att_payload
         self.door = SocketLock(self.lock, self.clock, att_payload=att_payload, tap=frames.tap)
@@ -157,17 +160,18 @@ class Demo:
         await self._open(client)
         await self._again(client)
         await self._still_connected(client)
+        await remembered(self, client)
         await self._sealed_twice(base_url)
         await self._offline(client)
 
     # -- scenes
 
     async def _alone(self) -> None:
-        for dp, value, what in ((12, 21, "a finger opens"), (13, 1, "a password opens")):
-            await self.door.act({"local": {"action": "record", "dp": dp, "value": value}})
-            self.story.tell(f"nobody is connected; {what} at the door")
-        stored = self.lock.dump()["records"]
-        self.story.tell(f"the lock keeps {stored} records to itself (taking them comes later)")
+        now = self.clock.now()
+        for ago, dp, value, what in ALONE:
+            self.lock.local({"local": {"action": "record", "dp": dp, "value": value}}, now - ago)
+            self.story.tell(f"{ago // 60} minutes ago nobody was connected, and {what}")
+        self.story.tell(f"the lock remembers {self.lock.dump()['records']} records")
 
     async def _open(self, client: httpx.AsyncClient) -> None:
         self.story.tell(f"POST /v1/locks/{DOOR}/unlock")
@@ -347,6 +351,9 @@ base_url = "{base_url}"
 client_id = "{client_id}"
 secret = {{ file = "{folder}/cloud-secret" }}
 
+[[sinks]]
+type = "openapi"
+
 [radio]
 socket = "127.0.0.1:{lock_port}"
 
@@ -379,5 +386,5 @@ async def show(*, keep: bool = False, verbose: bool = False, as_json: bool = Fal
     return ok
 
 
-CLAIMS = 6
+CLAIMS = 7
 """How many claims a complete showing makes."""

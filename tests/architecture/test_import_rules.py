@@ -141,6 +141,9 @@ RULES: dict[str, Rule] = {
     "bleagent.demo": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator", "httpx"},
     ),
+    "bleagent.demo_records": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator", "httpx"},
+    ),
     "bleagent.demo_hand": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator"},
         may=frozenset({"bleagent.adapters.httpx_transport"}),

@@ -29,6 +29,7 @@ def test_every_claim_of_the_demo_is_true() -> None:
         "opened once",
         "a repeated key opened nothing",
         "a second opening needed no connecting",
+        "what the lock remembered stands in the cloud, once and in order",
         "next_sn adopted",
         "a replayed number was thrown out by the lock",
         "opened without the cloud, from what it had issued",
