@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bleagent.cloud import pages
+from bleagent.cloud.client import CloudClient
 from bleagent.cloud.codec import Credentials, sign_v2
 from bleagent.cloud.errors import (
     BadAnswer,
@@ -344,7 +349,8 @@ async def test_a_failure_is_never_an_empty_list(
 
 
 async def test_an_empty_list_in_an_envelope_is_empty(clock: StillClock) -> None:
-    for result in ([], None, {"records": []}, {"total": 0}, {"has_more": False, "records": None}):
+    empty: list[object] = [[], None, {"records": []}, {"total": 0}, {"has_more": False}]
+    for result in empty:
         assert await read(clock, ok(result)) == ReadBack(records=())
 
 
@@ -426,14 +432,19 @@ async def test_over_openapi_each_list_has_its_path(clock: StillClock) -> None:
     await client.opening_logs(DEVICE, since=UNIX, until=UNIX + 0.5)
     await client.list_users(DEVICE, codes=["a"])
     await client.list_user_opmodes(DEVICE, "28 87", codes=["a", "b"])
+    page = "page_no=1&page_size=50"
     assert [one.url.removeprefix("https://cloud.test") for one in transport.asked[1:]] == [
-        f"/v1.0/devices/{DEVICE}/door-lock/records?end_time={T_MS + 500}&page_no=1&page_size=50"
-        f"&start_time={T_MS}&target_standard_dp_codes=a%2Cb",
+        (
+            f"/v1.0/devices/{DEVICE}/door-lock/records?end_time=1780000000500&{page}"
+            "&start_time=1780000000000&target_standard_dp_codes=a%2Cb"
+        ),
         # The document of this path has seconds.
-        f"/v1.0/devices/{DEVICE}/door-lock/open-logs?end_time=1780000001&page_no=1&page_size=50"
-        "&start_time=1780000000",
-        f"/v1.0/smart-lock/devices/{DEVICE}/users?codes=a&page_no=1&page_size=50",
-        f"/v1.0/smart-lock/devices/{DEVICE}/opmodes/28%2087?codes=a%2Cb&page_no=1&page_size=50",
+        (
+            f"/v1.0/devices/{DEVICE}/door-lock/open-logs?end_time=1780000001&{page}"
+            "&start_time=1780000000"
+        ),
+        f"/v1.0/smart-lock/devices/{DEVICE}/users?codes=a&{page}",
+        f"/v1.0/smart-lock/devices/{DEVICE}/opmodes/28%2087?codes=a%2Cb&{page}",
     ]
 
 
@@ -602,3 +613,43 @@ async def test_a_user_list_that_failed_somewhere_in_between_is_no_empty_one(
 ) -> None:
     with pytest.raises(UnknownCloudError):
         await users(clock, said([]))
+
+
+# -- anything at all
+
+
+PAGE_KEYS = ["records", "logs", "has_more", "total"]
+RECORD_KEYS = ["dps", "status", "code", "value", "gmt_create", "record_id"]
+USER_KEYS = ["user_id", "nick_name", "lock_user_id", "unlock_detail", "unlock_list"]
+CREDENTIAL_KEYS = ["dp_code", "dpCode", "unlock_sn", "unlock_id", "unlock_attr"]
+KEYS = st.sampled_from([*PAGE_KEYS, *RECORD_KEYS, *USER_KEYS, *CREDENTIAL_KEYS])
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+Ask = Callable[[CloudClient], Awaitable[object]]
+READS: list[Ask] = [
+    lambda client: client.list_records(DEVICE, since=1, until=2, codes=["x"]),
+    lambda client: client.opening_logs(DEVICE, since=1, until=2),
+    lambda client: client.list_users(DEVICE),
+    lambda client: client.list_user_opmodes(DEVICE, "1"),
+]
+
+
+@given(result=ANYTHING)
+def test_whatever_the_cloud_says_is_read_or_is_a_cloud_error(result: object) -> None:
+    async def read_all() -> None:
+        for ask in READS:
+            # Whatever it says of another page: there is an end.
+            transport = FakeTransport(in_turn(ok(result), ok([])))
+            try:
+                found = await ask(client_over(transport, StillClock()))
+            except CloudError:
+                continue
+            assert isinstance(found, ReadBack | tuple)
+
+    anyio.run(read_all)
