@@ -166,8 +166,11 @@ class Carrying:
             return
         await self._adopt()
         async with AsyncExitStack() as open_sinks, anyio.create_task_group() as tasks:
+            devices = {lock.name: lock.device_id for lock in self._config.locks}
             for sink in [self._sink(one, open_sinks) for one in self._config.sinks]:
-                carrier = Carrier(sink, self._store.records, self._clock, random.random, self._told)
+                carrier = Carrier(
+                    sink, self._store.records, self._clock, random.random, self._told, devices
+                )
                 self._carriers.append(carrier)
                 tasks.start_soon(carrier.run)
             tasks.start_soon(self._names.run)

@@ -8,8 +8,8 @@ and its records stay waiting (reference: safety D4, D5).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -69,7 +69,12 @@ class _Rest:
 
 
 class Carrier:
-    """Carries what waits for one sink. ``chance`` gives 0 .. 1, the jitter."""
+    """Carries what waits for one sink.
+
+    ``chance`` gives 0 .. 1, the jitter. ``devices`` are the cloud's ids of the configured locks:
+    a record of a pairing before that one is parked where its device is refused, and does not
+    close the route of the lock that hangs there now.
+    """
 
     def __init__(
         self,
@@ -78,7 +83,9 @@ class Carrier:
         clock: Clock,
         chance: Callable[[], float],
         listener: CarriageListener | None = None,
+        devices: Mapping[str, str] | None = None,
     ) -> None:
+        self._devices = devices or {}
         self._sink = sink
         self._outbox = outbox
         self._clock = clock
@@ -139,7 +146,15 @@ class Carrier:
             self._listener.sink_failed(self._sink.name, error)
             receipts = []
         missing = Receipt(kind=ReceiptKind.LATER, code="fault")
-        return (receipts + [missing] * len(records))[: len(records)]
+        receipts = (receipts + [missing] * len(records))[: len(records)]
+        return [self._judged(*pair) for pair in zip(records, receipts, strict=True)]
+
+    def _judged(self, record: StoredRecord, receipt: Receipt) -> Receipt:
+        now = self._devices.get(record.lock, record.device_id)
+        if receipt.kind is ReceiptKind.NO_ROUTE and record.device_id != now:
+            detail = f"of an earlier pairing of the lock: {receipt.detail}"
+            return replace(receipt, kind=ReceiptKind.POISON, detail=detail)
+        return receipt
 
     async def _heed(self, pairs: list[tuple[StoredRecord, Receipt]]) -> None:
         name, lock = self._sink.name, pairs[0][0].lock

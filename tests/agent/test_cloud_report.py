@@ -618,30 +618,11 @@ async def test_a_user_list_that_failed_somewhere_in_between_is_no_empty_one(
 # -- anything at all
 
 
-KEYS = st.sampled_from(
-    [
-        "records",
-        "logs",
-        "has_more",
-        "total",
-        "dps",
-        "status",
-        "code",
-        "value",
-        "gmt_create",
-        "record_id",
-        "user_id",
-        "lock_user_id",
-        "unlock_detail",
-        "unlock_list",
-        "dp_code",
-        "dpCode",
-        "unlock_sn",
-        "unlock_id",
-        "unlock_attr",
-        "nick_name",
-    ]
-)
+PAGE_KEYS = ["records", "logs", "has_more", "total"]
+RECORD_KEYS = ["dps", "status", "code", "value", "gmt_create", "record_id"]
+USER_KEYS = ["user_id", "nick_name", "lock_user_id", "unlock_detail", "unlock_list"]
+CREDENTIAL_KEYS = ["dp_code", "dpCode", "unlock_sn", "unlock_id", "unlock_attr"]
+KEYS = st.sampled_from([*PAGE_KEYS, *RECORD_KEYS, *USER_KEYS, *CREDENTIAL_KEYS])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 ANYTHING = st.recursive(
     SCALARS,

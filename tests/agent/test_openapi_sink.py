@@ -125,6 +125,15 @@ async def test_a_lock_that_is_refused_is_refused_for_all_and_asked_about_once(co
         assert pair.cloud.calls[REPORT_PROPERTY] == 1
 
 
+async def test_a_lock_that_was_paired_anew_is_not_held_up_by_what_it_was_before() -> None:
+    async with running() as pair:
+        before, after = stored(1, device_id="before"), stored(3)
+        receipts = await sink_of(pair).deliver([before, stored(2, device_id="before"), after])
+        assert [one.kind for one in receipts] == [NO_ROUTE, NO_ROUTE, ReceiptKind.DONE]
+        assert [one.message_id for one in pair.cloud.records.stored] == [after.id]
+        assert pair.cloud.calls[REPORT_PROPERTY] == 2
+
+
 @pytest.mark.parametrize(
     "fault", [Fault(FaultKind.CUT_AFTER), Fault(FaultKind.CUT_BODY), Fault(FaultKind.NOT_JSON)]
 )

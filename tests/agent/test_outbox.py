@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import pytest
@@ -270,6 +270,22 @@ def test_a_lock_that_a_sink_refuses_keeps_its_records_and_is_in_nobodys_way() ->
         assert post.ears.told[-1] == ("opened", "cloud", "front")
 
     rehearse(story, rule=lambda one: NO_ROUTE if one.lock == "front" else DONE)
+
+
+def test_what_is_refused_of_an_earlier_pairing_is_parked_and_the_lock_goes_on() -> None:
+    async def main() -> None:
+        sink, clock, book = Sink(batch=1), LoopClock(), MemoryRecords(names=("cloud",))
+        sink.rule = lambda one: NO_ROUTE if one.device_id == "device-front" else DONE
+        await book.take(replace(report(10), release=True))
+        await book.take(replace(report(20), release=True, device_id="paired-anew"))
+        carrier = Carrier(sink, book, clock, lambda: 1.0, devices={"front": "paired-anew"})
+        while await carrier.carry_once():
+            pass
+        states = [one.deliveries[0].state for one in await book.records(RecordQuery(after_seq=0))]
+        assert states == [Carriage.PARKED, Carriage.DONE]
+        assert await book.routes_closed("cloud") == {}
+
+    virtual_time.run(main)
 
 
 def test_one_lock_that_fails_does_not_hold_the_others_up() -> None:

@@ -224,6 +224,11 @@ async def test_one_that_is_missing_in_a_row_of_equal_ones_is_the_one_that_is_nam
     assert summary(found) == (9, [3], [7], [], [])
 
 
+async def test_where_the_cloud_tells_milliseconds_they_tell_two_events_of_a_second_apart() -> None:
+    found = await compare([done(1, at=UNIX + 0.25), done(2, at=UNIX + 0.75)], [has(UNIX + 0.75)])
+    assert summary(found) == (1, [1], [], [], [])
+
+
 # -- the span
 
 

@@ -144,17 +144,26 @@ class OpenApiSink:
         return self._batch
 
     async def deliver(self, records: Sequence[StoredRecord]) -> list[Receipt]:
-        """Report one after the other; behind one that has to wait, the rest waits."""
+        """Report one after the other; behind one that has to wait, the rest waits.
+
+        A device that is refused is not asked about again. A lock that was paired anew has
+        another one: its records go on.
+        """
         deadline = self._clock.now() + self._within
         receipts: list[Receipt] = []
+        refused: dict[str, Receipt] = {}
         for record in records:
-            if self._clock.now() >= deadline:
+            if receipts and receipts[-1].kind is ReceiptKind.LATER:
+                receipts.append(BEHIND)
+            elif record.device_id in refused:
+                receipts.append(refused[record.device_id])
+            elif self._clock.now() >= deadline:
                 receipts.append(OUT_OF_TIME)
             else:
                 receipts.append(await self._report(record, deadline))
-            if receipts[-1].kind in (ReceiptKind.LATER, ReceiptKind.NO_ROUTE):
-                break
-        return receipts + [_rest(receipts)] * (len(records) - len(receipts))
+            if receipts[-1].kind is ReceiptKind.NO_ROUTE:
+                refused[record.device_id] = receipts[-1]
+        return receipts
 
     async def _report(self, record: StoredRecord, deadline: float) -> Receipt:
         try:
@@ -178,9 +187,3 @@ def receipt_of(error: CloudError) -> Receipt:
         word = next((word for kind, word in BY_KIND if isinstance(error, kind)), _LATER)
     code = error.code if error.cloud_code is None else str(error.cloud_code)
     return Receipt(kind=word.kind, code=code, detail=str(error), after=word.after)
-
-
-def _rest(receipts: Sequence[Receipt]) -> Receipt:
-    """For those that were not begun: a lock that is refused is refused for all of them."""
-    last = receipts[-1] if receipts else DONE
-    return last if last.kind is ReceiptKind.NO_ROUTE else BEHIND
