@@ -45,12 +45,13 @@ format: $(INSTALLED)  ## rewrite the sources as ruff wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)  ## the codec beside bare primitives, an unlock beside its floor, HTTP, the start, listening
+bench: $(INSTALLED)  ## the codec beside bare primitives, an unlock beside its floor, HTTP, the start, listening, records
 	$(BIN)/python tests/bench/bench_codec.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_unlock.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_http.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_start.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_scan.py
+	$(BIN)/python tests/bench/bench_records.py $(BENCH_ARGS)
 
 fuzz: $(FUZZ_INSTALLED)  ## every parser under atheris; FUZZ_ARGS goes to tests/fuzz/run.py
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_ARGS)
