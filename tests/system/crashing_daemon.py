@@ -16,6 +16,7 @@ from bleagent.__main__ import main
 from bleagent.adapters.socket_radio import SocketLink
 from bleagent.adapters.sqlite_store.ledger import SqliteLedger
 from bleagent.adapters.sqlite_store.memory import SqliteLockMemory
+from bleagent.adapters.sqlite_store.record_book import SqliteRecordBook
 from protocol import Central
 
 BEFORE_COMMIT = (
@@ -36,7 +37,7 @@ AFTER_COMMIT = (
     "before finish",
 )
 """From here only the lock knows."""
-FINISHED = ("after finish", "after keep_report")
+FINISHED = ("after finish", "after take")
 POINTS = (*BEFORE_COMMIT, *AFTER_COMMIT, *FINISHED)
 
 
@@ -95,7 +96,8 @@ if __name__ == "__main__":
     executioner = Executioner(sys.argv.pop(1))
     for owner, names in (
         (SqliteLedger, ("begin", "sending", "finish")),
-        (SqliteLockMemory, ("keep_issued_config", "keep_proven", "keep_report")),
+        (SqliteLockMemory, ("keep_issued_config", "keep_proven")),
+        (SqliteRecordBook, ("take",)),
     ):
         for name in names:
             executioner.around(owner, name)

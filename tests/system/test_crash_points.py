@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 
@@ -51,7 +52,8 @@ async def test_dead_at(point: str, tmp_path: Path) -> None:
                 await unlock(client, "one")
             except httpx.HTTPError:
                 assert EXPECTED[point] != "confirmed" or point == "after finish"
-            assert await process.wait() == -9, "it did not die there"
+            with anyio.fail_after(30):
+                assert await process.wait() == -9, "it did not die there"
         marks = _marks(site)
         opened = site.opened
         if point in NEVER_OPENED:
