@@ -67,6 +67,7 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
         "# socket",
         "# adapters",
         "# adapter",
+        "# name",
     )
     lines = [
         line if line.startswith(optional) else re.sub(r"^# (?=[a-z_]+ = )", "", line)
@@ -78,6 +79,18 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
     assert spelled_out.model_dump(exclude={"locks"}) == default.model_dump(exclude={"locks"})
     assert spelled_out.locks[0].dpmap() == default.locks[0].dpmap()
     assert spelled_out.locks[0].generation == default.locks[0].generation
+
+
+def test_each_sink_that_the_example_comments_out_can_be_used(tmp_path: Path) -> None:
+    lines = [
+        re.sub(r"^#(?=   [a-z_]+ = | \[\[sinks)", "", line)
+        for line in EXAMPLE.read_text(encoding="utf-8").splitlines()
+    ]
+    config = load_config(written(tmp_path, "\n".join(lines)))
+    assert [one.type for one in config.sinks] == ["openapi", "tuyalink", "webhook", "file"]
+    plain = {"name": None, "tls": True, "allow_private": False, "max_bytes": 10_000_000, "keep": 5}
+    for sink in config.sinks:
+        assert sink.model_dump(include=set(plain)) == plain
 
 
 def test_the_defaults_are_those_of_the_rules(tmp_path: Path) -> None:
