@@ -49,6 +49,7 @@ from bleagent.vault import Vault
 from protocol import Datapoint, DpMap, DpType, Report, ReportTime, Secret
 from protocol.dpmap import LockGeneration
 from protocol.records import RecordKind
+from tests.agent.old_reports import keep_report, old_reports
 from tests.agent.records_child import FRONT, NOON, STEPS, do, open_records, report_of
 
 pytestmark = pytest.mark.anyio
@@ -333,7 +334,7 @@ def raw_report(*datapoints: Datapoint, time: ReportTime) -> bytes:
 async def old_file(folder: Path, reports: list[tuple[str, bytes]]) -> None:
     with older_schema(folder.parent / "older"), opened(folder) as store:
         for number, (lock, raw) in enumerate(reports):
-            await store.memory.keep_report(lock, raw, unix=NOON + number)
+            await keep_report(store, lock, raw, unix=NOON + number)
     assert rows(folder / "records.db", "PRAGMA user_version") == [(1,)]
 
 
@@ -384,7 +385,7 @@ async def test_what_an_older_agent_took_is_not_lost(folder: Path) -> None:
             changed(report_of(7), happenings=(replace(report_of(7).happenings[0]),))
         )
         assert (kept.records, kept.new) == ((1,), ())
-        assert len(await store.memory.reports(FRONT)) == 5, "nothing was thrown away"
+        assert len(await old_reports(store, FRONT)) == 5, "nothing was thrown away"
 
 
 async def test_many_old_reports_are_taken_over_batch_by_batch(folder: Path) -> None:
@@ -532,7 +533,7 @@ async def test_what_was_carried_is_deleted_when_its_time_has_come(
     assert await store.records.prune(NOON + 11 + DAY, DAY) == 2
     left = [one.seq for one in await store.records.records(ALL)]
     assert left == [waits, parked, returns, relative, young]
-    assert len(await store.memory.reports(FRONT)) == 5
+    assert len(await old_reports(store, FRONT)) == 5
     assert rows(folder / "records.db", "SELECT count(*) FROM deliveries") == [(5,)]
     assert await store.records.last_seq() == 7, "no number is given twice"
     (state,) = await store.records.sinks()
@@ -548,7 +549,7 @@ async def test_a_report_goes_with_its_last_record(store: SqliteStore) -> None:
     assert (left.value, left.data) == (2, Secret(bytes((0, 0, 0, 2))))
     await store.records.settle("cloud", [(2, DONE)])
     assert await store.records.prune(NOON + 9 * DAY, DAY) == 1
-    assert await store.memory.reports(FRONT) == []
+    assert await old_reports(store, FRONT) == []
 
 
 async def test_without_a_sink_records_are_kept_for_their_time(folder: Path) -> None:

@@ -38,6 +38,7 @@ from bleagent.model import (
 from bleagent.ports import Ledger, LockMemory
 from bleagent.vault import Vault
 from protocol import LockKeys, Secret
+from tests.agent.old_reports import keep_report, old_reports
 
 pytestmark = pytest.mark.anyio
 
@@ -267,19 +268,19 @@ async def test_what_is_remembered_survives_a_restart(folder: Path) -> None:
         assert await store.memory.facts("front-door") is None
         await store.memory.keep_issued_config("front-door", CONFIG)
         await store.memory.keep_facts(FACTS)
-        await store.memory.keep_report("front-door", REPORT, unix=NOON)
-        await store.memory.keep_report("front-door", REPORT + b"2", unix=NOON + 1)
+        await keep_report(store, "front-door", REPORT, unix=NOON)
+        await keep_report(store, "front-door", REPORT + b"2", unix=NOON + 1)
         await store.raise_highest_trusted(NOON)
         await store.raise_highest_trusted(NOON - 1)
     with opened(folder) as store:
         assert await store.memory.issued_config("front-door") == CONFIG
         assert await store.memory.facts("front-door") == FACTS
-        first, second = await store.memory.reports("front-door")
-        assert (first.report, first.taken_at, first.lock) == (Secret(REPORT), NOON, "front-door")
-        assert [
-            one.report for one in await store.memory.reports("front-door", after=first.seq)
-        ] == [second.report]
-        assert await store.memory.reports("back-door") == []
+        first, second = await old_reports(store, "front-door")
+        assert (first.report, first.taken_at) == (Secret(REPORT), NOON)
+        assert [one.report for one in await old_reports(store, "front-door", after=first.seq)] == [
+            second.report
+        ]
+        assert await old_reports(store, "back-door") == []
         assert await store.highest_trusted() == NOON
 
 
@@ -297,7 +298,7 @@ async def test_no_secret_is_in_any_file_in_clear(folder: Path) -> None:
     with opened(folder) as store:
         await store.memory.keep_issued_config("front-door", CONFIG)
         await store.memory.keep_facts(FACTS)
-        await store.memory.keep_report("front-door", REPORT, unix=NOON)
+        await keep_report(store, "front-door", REPORT, unix=NOON)
         found = contents(folder)
         assert {"operations.db-wal", "records.db-wal"} <= set(found)
     found |= {f"{name} (closed)": content for name, content in contents(folder).items()}
@@ -453,7 +454,7 @@ async def test_a_full_records_file_does_not_stop_an_unlock(folder: Path) -> None
         full = 0
         for _ in range(30):
             try:
-                await store.memory.keep_report("front-door", bytes(500), unix=NOON)
+                await keep_report(store, "front-door", bytes(500), unix=NOON)
             except StoreFull:
                 full += 1
         assert 0 < full < 30

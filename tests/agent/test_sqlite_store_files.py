@@ -26,6 +26,7 @@ from bleagent.errors import (
 )
 from bleagent.vault import Vault
 from protocol import Secret
+from tests.agent.old_reports import keep_report, old_reports
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +114,7 @@ async def test_only_the_owner_can_read_whatever_the_umask_says(tmp_path: Path, u
     try:
         with StateDirectory(folder) as directory, open_store(directory) as store:
             await store.memory.raise_sealed_mark("front-door", 1)
-            await store.memory.keep_report("front-door", b"report", unix=1.0)
+            await keep_report(store, "front-door", b"report", unix=1.0)
             found = modes(folder)
     finally:
         os.umask(before)
@@ -218,8 +219,8 @@ async def test_records_that_cannot_be_used_leave_everything_else_in_use(
         store = open_store(directory)
         assert type(store.without_records) is kind
         for attempt in (
-            store.memory.keep_report("front", b"\x80\x03", unix=1.0),
-            store.memory.reports("front"),
+            keep_report(store, "front", b"\x80\x03", unix=1.0),
+            old_reports(store, "front"),
             store.audit.append(AuditRow(at=1.0, event="x")),
             store.audit.rows(),
         ):

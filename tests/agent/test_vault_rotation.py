@@ -17,6 +17,7 @@ from bleagent.errors import SecretError, VaultKeyMissing
 from bleagent.model import IssuedConfig, IssuedInstruction
 from bleagent.vault import NamedKey, Sealed, Vault, VaultKeys
 from protocol import Secret
+from tests.agent.old_reports import keep_report, old_reports
 
 pytestmark = pytest.mark.anyio
 
@@ -56,12 +57,12 @@ async def filled(folder: Path, key: str = "a", reports: int = 3) -> None:
         for lock in LOCKS:
             await store.memory.keep_issued_config(lock, CONFIG)
         for number in range(reports):
-            await store.memory.keep_report("door-0", b"\x80\x03%d" % number, unix=1.0)
+            await keep_report(store, "door-0", b"\x80\x03%d" % number, unix=1.0)
 
 
 async def readable(store: SqliteStore, reports: int = 3) -> bool:
     configs = [await store.memory.issued_config(lock) for lock in LOCKS]
-    found = await store.memory.reports("door-0", limit=1000)
+    found = await old_reports(store, "door-0")
     return configs == [CONFIG] * len(LOCKS) and len(found) == reports
 
 
@@ -83,7 +84,7 @@ async def test_everything_is_sealed_anew_and_the_old_key_can_go(tmp_path: Path) 
     with opened(tmp_path, "b", "a") as store:
         assert store.sealed_anew == len(LOCKS)
         assert await readable(store, rotation.BATCH * 2 + 1), "also before the reports are done"
-        await store.memory.keep_report("door-0", b"\x80\x03new", unix=1.0)
+        await keep_report(store, "door-0", b"\x80\x03new", unix=1.0)
         assert await store.seal_reports_anew() == rotation.BATCH * 2 + 1
         assert store.unopened == 0
         assert await store.seal_reports_anew() == 0
@@ -165,8 +166,8 @@ async def test_reports_whose_key_is_lost_keep_no_door_shut(tmp_path: Path) -> No
         assert await store.seal_reports_anew() == 0
         assert store.unopened == 3
         await store.memory.keep_issued_config("door-0", CONFIG)
-        await store.memory.keep_report("door-1", b"\x80\x03new", unix=1.0)
-        assert len(await store.memory.reports("door-1")) == 1
+        await keep_report(store, "door-1", b"\x80\x03new", unix=1.0)
+        assert len(await old_reports(store, "door-1")) == 1
     assert versions(tmp_path)["reports"] == {1, 2}, "the lost key's version is not taken"
 
 

@@ -24,7 +24,7 @@ from .audit import AuditRow, SqliteAudit
 from .database import Database, Unusable
 from .files import StateLock, free_bytes, make_directory, moved_aside
 from .ledger import SqliteLedger
-from .memory import SqliteLockMemory, StoredReport
+from .memory import SqliteLockMemory
 from .record_keeping import Adopted
 from .records import SqliteRecords
 from .rotation import (
@@ -44,7 +44,6 @@ __all__ = [
     "SqliteRecords",
     "SqliteStore",
     "StateDirectory",
-    "StoredReport",
     "kernel_boot_id",
 ]
 
@@ -146,7 +145,7 @@ class SqliteStore:
             free_bytes=lambda: free(folder),
             boottime=boottime,
         )
-        self.memory = SqliteLockMemory(self._operations, self._records, self._vault)
+        self.memory = SqliteLockMemory(self._operations, self._vault)
         self.records = SqliteRecords(self._records, self._vault, sinks=sinks, capacity=capacity)
         self.audit = SqliteAudit(self._records)
         self.damaged = moved_aside(self._operations.path)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
-from dataclasses import dataclass
 
 from bleagent.errors import SecretError, StoreError
 from bleagent.model import CodeAttempt, IssuedConfig, LockFacts, Proven
@@ -45,22 +43,11 @@ def raise_mark(connection: sqlite3.Connection, lock: str, sn: int) -> None:
     connection.execute(_RAISE_MARK, (lock, sn))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredReport:
-    """A timed report as it was taken: command and data, raw. ``taken_at``: Unix seconds."""
-
-    seq: int
-    lock: str
-    taken_at: float
-    report: Secret
-
-
 class SqliteLockMemory:
-    """Marks and secrets lie with the operations; reports, which grow, in a file of their own."""
+    """Marks, and secrets sealed by the vault."""
 
-    def __init__(self, operations: Database, records: Database, vault: Vault) -> None:
+    def __init__(self, operations: Database, vault: Vault) -> None:
         self._operations = operations
-        self._records = records
         self._vault = vault
 
     async def sealed_mark(self, lock: str) -> int:
@@ -178,34 +165,6 @@ class SqliteLockMemory:
     async def keep_facts(self, facts: LockFacts) -> None:
         """Replace what is known, keys included."""
         await self._keep_sealed("device_facts", facts.name, facts_to_bytes(facts))
-
-    async def keep_report(self, lock: str, report: bytes, *, unix: float) -> None:
-        """A timed report, raw (command and data); on disk when this returns."""
-        name = secrets.token_hex(16)
-        sealed = self._seal(Secret(report), "reports", name)
-        await self._records.execute(
-            "INSERT INTO reports (id, lock, taken_at, sealed) VALUES (?, ?, ?, ?)",
-            name,
-            lock,
-            unix,
-            sealed,
-        )
-
-    async def reports(self, lock: str, *, after: int = 0, limit: int = 256) -> list[StoredReport]:
-        """Reports of a lock behind ``seq`` ``after``, as they were taken."""
-        rows = await self._records.read(
-            lambda connection: connection.execute(
-                "SELECT seq, id, taken_at, sealed FROM reports WHERE lock = ? AND seq > ? "
-                "ORDER BY seq LIMIT ?",
-                (lock, after, limit),
-            ).fetchall()
-        )
-        return [
-            StoredReport(
-                seq=seq, lock=lock, taken_at=at, report=self._open(sealed, "reports", name)
-            )
-            for seq, name, at, sealed in rows
-        ]
 
     async def _keep_sealed(self, table: str, lock: str, plain: Secret) -> None:
         sealed = self._seal(plain, table, lock)
