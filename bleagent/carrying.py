@@ -125,6 +125,7 @@ class Carrying:
             clock=self._clock,
             decided=self.try_now,
             name_of=self._names.name_of,
+            is_duress=self._names.is_duress,
             verify=self._verify,
         )
 
@@ -191,14 +192,14 @@ class Carrying:
                     url=sink.url or "", secret=self._found.sinks[sink.named],
                     allow_private=sink.allow_private, own=own_addresses(),
                 )  # fmt: skip
-                hook = WebhookSink(sink.named, settings, self._clock, self._names.name_of)
+                hook = WebhookSink(sink.named, settings, self._clock, self._names)
                 open_sinks.push_async_callback(hook.aclose)
                 return hook
             case SinkType.FILE:
                 assert sink.path is not None  # noqa: S101 - the configuration insists on it
                 return FileSink(
                     sink.named, sink.path, max_bytes=sink.max_bytes, keep=sink.keep,
-                    name_of=self._names.name_of,
+                    people=self._names,
                 )  # fmt: skip
             case SinkType.TUYALINK:
                 return self._tuyalink(sink)

@@ -56,9 +56,16 @@ class Story:
         return self.title if self.who is None else f"{self.title} ({self.who})"
 
 
-def story_of(record: StoredRecord, name: str | None = None) -> Story:
-    """What a record means; ``name`` is the person behind its number, if somebody knows. Total."""
+def story_of(record: StoredRecord, name: str | None = None, *, duress: bool = False) -> Story:
+    """What a record means; never refuses one.
+
+    ``name`` is the person behind its number, if somebody knows. ``duress``: the cloud's list says
+    that this credential is there to call for help.
+    """
     who = name or None
+    if duress and record.kind in _BY:
+        title = f"opened under duress {_BY[record.kind](record.value)}"
+        return _story(Category.ALARM, title, who, Severity.CRITICAL)
     match record.kind:
         case RecordKind.ALARM:
             return _alarm(record.value, who)

@@ -58,9 +58,11 @@ class Verified(Protocol):
         ...
 
 
-def record_view(record: StoredRecord, name: str | None, zone: tzinfo | None) -> dict[str, Any]:
+def record_view(
+    record: StoredRecord, name: str | None, zone: tzinfo | None, *, duress: bool = False
+) -> dict[str, Any]:
     """One record; ``name`` is the person's, ``zone`` that of ``local`` (None: this machine's)."""
-    story = story_of(record, name)
+    story = story_of(record, name, duress=duress)
     return {
         "id": record.id,
         "seq": record.seq,

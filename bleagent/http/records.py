@@ -42,6 +42,8 @@ class RecordParts:
     clock: Clock
     name_of: Callable[[str, StoredRecord], str | None] = lambda _lock, _record: None
     """Who is behind a record, where somebody knows."""
+    is_duress: Callable[[str, StoredRecord], bool] = lambda _lock, _record: False
+    """Whether its credential is there to call for help."""
     decided: Callable[[], None] = lambda: None
     """Somebody decided about a parked record: sinks are tried at once."""
     verify: Verify | None = None
@@ -180,7 +182,9 @@ def _add_verify(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
 
 
 def _view(parts: RecordParts, record: StoredRecord) -> dict[str, Any]:
-    return record_view(record, parts.name_of(record.lock, record), parts.zone)
+    name = parts.name_of(record.lock, record)
+    duress = parts.is_duress(record.lock, record)
+    return record_view(record, name, parts.zone, duress=duress)
 
 
 async def _record(parts: RecordParts, record_id: str) -> StoredRecord:

@@ -29,6 +29,25 @@ def sample(
     )  # fmt: skip
 
 
-def nobody(_lock: str, _record: StoredRecord) -> str | None:
-    """Knows no name."""
-    return None
+class Nobody:
+    """Knows no name. Implements ``sinks.view.People``."""
+
+    def name_of(self, _lock: str, _record: StoredRecord) -> str | None:
+        """Never."""
+        return None
+
+    def is_duress(self, _lock: str, _record: StoredRecord) -> bool:
+        """Never."""
+        return False
+
+
+class Household(Nobody):
+    """Knows one person, whose finger calls for help."""
+
+    def name_of(self, _lock: str, _record: StoredRecord) -> str | None:
+        """Her."""
+        return "Anna"
+
+    def is_duress(self, _lock: str, _record: StoredRecord) -> bool:
+        """Yes."""
+        return True

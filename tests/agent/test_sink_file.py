@@ -12,11 +12,13 @@ import pytest
 from bleagent.adapters.sinks.file import REMEMBERED, FileSink
 from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
 from protocol.records import RecordKind
-from tests.agent.record_samples import nobody, sample
+from tests.agent.record_samples import Household, Nobody, sample
 
 
-def sink(path: Path, *, max_bytes: int = 1_000_000, keep: int = 2) -> FileSink:
-    return FileSink("file", path, max_bytes=max_bytes, keep=keep, name_of=nobody)
+def sink(
+    path: Path, *, max_bytes: int = 1_000_000, keep: int = 2, people: Nobody | None = None
+) -> FileSink:
+    return FileSink("file", path, max_bytes=max_bytes, keep=keep, people=people or Nobody())
 
 
 def deliver(to: FileSink, *records: StoredRecord) -> list[Receipt]:
@@ -36,10 +38,18 @@ def test_each_record_is_a_line_that_says_what_happened(tmp_path: Path) -> None:
     assert [one["id"] for one in lines(path)] == [sample(1).id, sample(2).id]
     assert lines(path)[0] == {
         "id": sample(1).id, "lock": "front", "kind": "fingerprint", "category": "opening",
-        "title": "opened by fingerprint 3", "value": 3, "who": None,
+        "severity": None, "title": "opened by fingerprint 3", "value": 3, "who": None,
         "at": "2023-11-14T22:13:20.000+00:00", "quality": "lock", "live": False, "late": False,
         "operation": None,
     }  # fmt: skip
+
+
+def test_who_it_was_and_that_she_calls_for_help(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    deliver(sink(path, people=Household()), sample())
+    (line,) = lines(path)
+    assert (line["who"], line["title"]) == ("Anna", "opened under duress by fingerprint 3")
+    assert (line["category"], line["severity"]) == ("alarm", "critical")
 
 
 def test_nobody_else_reads_it(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from bleagent.adapters.sinks.webhook import (
 from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
 from bleagent.simulator.fakes import LoopClock
 from protocol import Secret
-from tests.agent.record_samples import nobody, sample
+from tests.agent.record_samples import Nobody, sample
 
 URL = "https://hooks.example.org/records?door=1"
 PUBLIC = "93.184.216.34"
@@ -55,7 +55,7 @@ def deliver(
     async def main() -> list[Receipt]:
         settings = WebhookSettings(url=url, secret=SECRET, allow_private=allow_private, own=own)
         sink = WebhookSink(
-            "webhook", settings, LoopClock(), nobody,
+            "webhook", settings, LoopClock(), Nobody(),
             resolve=resolve, transport=httpx.MockTransport(respond),
         )  # fmt: skip
         try:

@@ -189,3 +189,11 @@ def test_no_code_and_no_info_of_a_general_record_is_told(code: bytes, info: byte
     )
     story = story_of(record(RecordKind.OPENED, data=said.to_bytes()))
     assert story.title == "opened by accessory 1, method 4"
+
+
+def test_a_credential_that_calls_for_help_is_an_alarm() -> None:
+    told = story_of(record(RecordKind.FINGERPRINT, 3), "Anna", duress=True)
+    assert (told.category, told.severity) == (Category.ALARM, Severity.CRITICAL)
+    assert told.sentence == "opened under duress by fingerprint 3 (Anna)"
+    low = story_of(record(RecordKind.ALARM, Alarm.LOW_BATTERY), duress=True)
+    assert low == story_of(record(RecordKind.ALARM, Alarm.LOW_BATTERY))

@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
 
-from .view import NameOf, record_view
+from .view import People, record_view
 
 REMEMBERED = 1024
 """Ids at the end of the file that are not written again."""
@@ -33,24 +33,22 @@ class FileSink:
         path: the file; ``path.1`` is the one before it, and so on.
         max_bytes: a file that is larger is rotated away.
         keep: how many rotated files stay; the oldest one goes.
-        name_of: whose credential a record is about.
+        people: knows whose credential a record is about.
     """
 
     batch = 100
 
-    def __init__(
-        self, name: str, path: Path, *, max_bytes: int, keep: int, name_of: NameOf
-    ) -> None:
+    def __init__(self, name: str, path: Path, *, max_bytes: int, keep: int, people: People) -> None:
         self.name = name
         self._path = path
         self._max_bytes = max_bytes
         self._keep = keep
-        self._name_of = name_of
+        self._people = people
         self._written: deque[str] | None = None
 
     async def deliver(self, records: Sequence[StoredRecord]) -> list[Receipt]:
         """On disk when this returns DONE."""
-        views = [record_view(one, self._name_of(one.lock, one)) for one in records]
+        views = [record_view(one, self._people) for one in records]
         try:
             await anyio.to_thread.run_sync(self._append, views)
         except OSError as error:

@@ -6,25 +6,35 @@ the cloud gave one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from bleagent.record import StoredRecord
 from bleagent.story import story_of
 
-NameOf = Callable[[str, StoredRecord], str | None]
-"""Whose credential it was, by lock and record; None where nobody knows."""
+
+class People(Protocol):
+    """Knows whose credentials are whose (``names.Names``)."""
+
+    def name_of(self, lock: str, record: StoredRecord) -> str | None:
+        """Who it was; None where nobody knows."""
+        ...
+
+    def is_duress(self, lock: str, record: StoredRecord) -> bool:
+        """Whether the credential is there to call for help."""
+        ...
 
 
-def record_view(record: StoredRecord, name: str | None) -> dict[str, Any]:
+def record_view(record: StoredRecord, people: People) -> dict[str, Any]:
     """JSON values: what happened, when, at which lock, and how sure the time is."""
-    story = story_of(record, name)
+    name = people.name_of(record.lock, record)
+    story = story_of(record, name, duress=people.is_duress(record.lock, record))
     return {
         "id": record.id,
         "lock": record.lock,
         "kind": record.kind.value,
         "category": story.category.value,
+        "severity": None if story.severity is None else story.severity.value,
         "title": story.title,
         "value": record.value,
         "who": name,

@@ -25,7 +25,7 @@ from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
 from protocol import Secret
 
 from .addresses import refusal
-from .view import NameOf, record_view
+from .view import People, record_view
 
 TIME_LIMIT = 10.0
 """Seconds for one request, name resolution included."""
@@ -85,7 +85,7 @@ class WebhookSink:
         name: str,
         settings: WebhookSettings,
         clock: Clock,
-        name_of: NameOf,
+        people: People,
         *,
         resolve: Resolve = resolve,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -94,7 +94,7 @@ class WebhookSink:
         self._settings = settings
         self._key = signing_key(settings.secret)
         self._clock = clock
-        self._name_of = name_of
+        self._people = people
         self._resolve = resolve
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
@@ -140,7 +140,7 @@ class WebhookSink:
             why = refused
         if address is None:
             return _later("address-refused", why)
-        view = {"type": "record", "record": record_view(record, self._name_of(record.lock, record))}
+        view = {"type": "record", "record": record_view(record, self._people)}
         body = json.dumps(view, ensure_ascii=False, separators=(",", ":")).encode()
         stamp = int(self._clock.unix())
         literal = f"[{address}]" if ":" in address else address
