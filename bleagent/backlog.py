@@ -19,6 +19,17 @@ from .policy import Policy
 
 LONGEST = 64
 """Bytes that a cloud may have us write; the documented question has 13."""
+NEVER = frozenset(
+    {
+        DpName.OPEN_OLD, DpName.OPEN_CHECKED, DpName.REMOTE_OPEN, DpName.MANUAL_LOCK, DpName.BOLT,
+        DpName.REVERSE_LOCK, DpName.CHECK_CODE, DpName.SET_REMOTE_KEY,
+        DpName.SET_REMOTE_KEY_CHECKED, DpName.ADD_CREDENTIAL, DpName.DELETE_CREDENTIAL,
+        DpName.MODIFY_CREDENTIAL, DpName.FREEZE_CREDENTIAL, DpName.UNFREEZE_CREDENTIAL,
+        DpName.FREEZE_MEMBER, DpName.UNFREEZE_MEMBER, DpName.ADD_TEMPORARY_PASSWORD,
+        DpName.DELETE_TEMPORARY_PASSWORD, DpName.MODIFY_TEMPORARY_PASSWORD, DpName.OFFLINE_T0,
+    }
+)  # fmt: skip
+"""What moves the bolt, or decides who may."""
 PASS_THROUGH = 0
 """Datapoint number that stands for command 0x0023."""
 
@@ -62,9 +73,13 @@ def how_to_ask(config: IssuedConfig | None, policy: Policy) -> BacklogQuestion:
 
 
 def _require_harmless(dp_id: int, body: Secret, policy: Policy) -> None:
-    """Asking for records must not open the door, whatever the cloud has us write (rule 9)."""
+    """Asking for records must not open the door, whatever the cloud has us write (rule 9).
+
+    A product may well ask with a number that means some setting elsewhere: the vendor's own sample
+    has 56 (cloud §3.5).
+    """
     name = policy.dps.name(dp_id)
-    if name not in (None, DpName.GET_RECORDS):
+    if name in NEVER:
         raise IssuedConfigUnusable(f"lock_record names datapoint {dp_id}, which is {name} here")
     if not 1 <= len(body) <= LONGEST:
         raise IssuedConfigUnusable(f"lock_record has {len(body)} bytes, not 1 to {LONGEST}")

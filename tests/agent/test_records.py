@@ -7,10 +7,11 @@ from typing import Any
 import anyio
 import pytest
 
+from bleagent.backlog import BacklogQuestion, how_to_ask
 from bleagent.dating import happenings_of, without_codes
 from bleagent.errors import OutboxFull
 from bleagent.model import IssuedConfig, IssuedInstruction, Priority
-from bleagent.policy import Backlog, Connection
+from bleagent.policy import Backlog, Connection, Policy
 from bleagent.record import StoredRecord, TimeQuality
 from bleagent.records import Drained, RecordListener
 from bleagent.simulator.log import Actuated, Received, RecordDeleted, RecordSent, RecordStored
@@ -424,12 +425,21 @@ def test_the_question_is_what_the_cloud_issued(name: str) -> None:
     rehearse(story, name, **TAKES)
 
 
-def test_a_question_that_would_open_the_door_is_not_written() -> None:
+def test_the_question_of_the_vendors_sample_is_asked() -> None:
+    # Datapoint 56, which other products use for their motor's torque.
+    sample = bytes.fromhex("ffff0005000000000000000000ffff3532373737393530")
+    record = IssuedInstruction(dp_id=56, distribute=True, ins=Secret(sample))
+    config = IssuedConfig(lock_random=None, lock_record=record, fetched_at=0.0)
+    assert how_to_ask(config, Policy()) == BacklogQuestion(56, Secret(sample))
+
+
+@pytest.mark.parametrize("dp_id", [1, 6, 46, 49, 51, 60, 61, 64, 70, 71, 73])
+def test_a_question_that_would_open_the_door_is_not_written(dp_id: int) -> None:
     async def story(world: World) -> None:
         ears = Ears()
         await alone(world, 1)
         opening = b"\xff\xff\x00\x05" + CODE + b"\1\0\0\0\1\0\1"
-        record = IssuedInstruction(dp_id=71, distribute=True, ins=Secret(opening))
+        record = IssuedInstruction(dp_id=dp_id, distribute=True, ins=Secret(opening))
         world.memory.configs[DOOR] = IssuedConfig(
             lock_random=None, lock_record=record, fetched_at=world.clock.unix()
         )
