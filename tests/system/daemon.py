@@ -130,7 +130,7 @@ class Site:
             headers = {"Authorization": f"Bearer {TOKEN}"}
             url = f"http://127.0.0.1:{ready.read_text()}"
             async with httpx.AsyncClient(
-                base_url=url, headers=headers, timeout=30, trust_env=False
+                base_url=url, headers=headers, timeout=60, trust_env=False
             ) as client:
                 yield client, process
         finally:

@@ -141,6 +141,9 @@ async def test_killed_in_the_middle_of_connecting_it_opens_after_its_restart(
         site.come_back()
         async with site.daemon() as (client, _):
             body = (await unlock(client, "two", deadline_ms=30_000)).json()
+            if body["outcome"] == "unreached":
+                # A connection that nobody can end: the lock hangs up by itself after 30 s.
+                body = (await unlock(client, "three", deadline_ms=30_000)).json()
             assert (body["outcome"], site.opened) == ("confirmed", 1), body
 
 
