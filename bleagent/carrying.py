@@ -13,7 +13,7 @@ import structlog
 
 from protocol import DpMap
 
-from .adapters.sinks.file import FileSink
+from .adapters.sinks.file import ADVICE, FileSink
 from .adapters.sinks.openapi import OpenApiSink
 from .adapters.sinks.own_addresses import own_addresses
 from .adapters.sinks.webhook import WebhookSettings, WebhookSink
@@ -24,6 +24,7 @@ from .config.file import Config
 from .config.secrets import Secrets
 from .config.sinks import SinkConfig, SinkType
 from .errors import ConfigError, StoreError, UnknownLock
+from .http.problems import RequestUnusable
 from .http.records import RecordParts
 from .issued import known_or_asked
 from .names import Names
@@ -38,6 +39,8 @@ from .verify import Verification, verify
 log = structlog.get_logger()
 
 WEEK = 7 * 24 * 3600.0
+_WITH_NAMES = (SinkType.FILE, SinkType.WEBHOOK)
+"""Sinks that are told who it was."""
 LOOK_FOR_OLD = 24 * 3600.0
 """Seconds between two looks for records that need not be kept any more."""
 SETTLED_AFTER = 60.0
@@ -104,7 +107,13 @@ class Carrying:
             for lock in config.locks
         }
         self._names = Names(cloud, clock, codes=self._codes)
-        self._carriers: list[Carrier] = []
+        self._open_sinks = AsyncExitStack()
+        devices = {lock.name: lock.device_id for lock in config.locks}
+        # Now, before anybody is told that the agent is ready: what is wrong with one is said first.
+        self._carriers = [
+            Carrier(sink, store.records, clock, random.random, self._told, devices)
+            for sink in map(self._sink, config.sinks)
+        ]
 
     def ports(self, memory: LockMemory) -> RecordPorts:
         """What taking them off the locks needs."""
@@ -126,7 +135,7 @@ class Carrying:
             decided=self.try_now,
             name_of=self._names.name_of,
             is_duress=self._names.is_duress,
-            verify=self._verify,
+            verify=self._verify if self._vendors else None,
         )
 
     async def _verify(
@@ -136,20 +145,24 @@ class Carrying:
         configured = self._config.lock(lock)
         if configured is None:
             raise UnknownLock(f"no lock {lock!r}")
+        if sink not in (None, *self._vendors):
+            raise RequestUnusable(
+                f"{sink!r} carries nothing to the vendor's cloud; what does: "
+                + ", ".join(self._vendors)
+            )
         end = self._clock.unix() if until is None else until
         found = await verify(
             self._store.records, self._cloud, lock=lock, device_id=configured.device_id,
-            sink=sink or self._vendors, since=end - WEEK if since is None else since, until=end,
+            sink=sink or self._vendors[0], since=end - WEEK if since is None else since, until=end,
             codes=self._codes[lock],
         )  # fmt: skip
         return Comparison.of(found, self._codes[lock])
 
     @property
-    def _vendors(self) -> str:
-        """The sink whose records the vendor's cloud should have."""
+    def _vendors(self) -> tuple[str, ...]:
+        """The sinks whose records the vendor's cloud should have."""
         kinds = (SinkType.OPENAPI, SinkType.TUYALINK)
-        mine = [one.named for one in self._config.sinks if one.type in kinds]
-        return mine[0] if mine else SinkType.OPENAPI.value
+        return tuple(one.named for one in self._config.sinks if one.type in kinds)
 
     def wake(self) -> None:
         """Something was released."""
@@ -166,14 +179,11 @@ class Carrying:
         if self._store.without_records is not None:
             return
         await self._adopt()
-        async with AsyncExitStack() as open_sinks, anyio.create_task_group() as tasks:
-            devices = {lock.name: lock.device_id for lock in self._config.locks}
-            for sink in [self._sink(one, open_sinks) for one in self._config.sinks]:
-                carrier = Carrier(
-                    sink, self._store.records, self._clock, random.random, self._told, devices
-                )
-                self._carriers.append(carrier)
+        async with self._open_sinks, anyio.create_task_group() as tasks:
+            for carrier in self._carriers:
                 tasks.start_soon(carrier.run)
+            if any(one.type in _WITH_NAMES for one in self._config.sinks):
+                self._names.expect(lock.device_id for lock in self._config.locks)
             tasks.start_soon(self._names.run)
             tasks.start_soon(self._release)
             tasks.start_soon(self._forget_old)
@@ -183,7 +193,7 @@ class Carrying:
                     advice="Records are kept here only; name a [[sinks]] to carry them on.",
                 )
 
-    def _sink(self, sink: SinkConfig, open_sinks: AsyncExitStack) -> RecordSink:
+    def _sink(self, sink: SinkConfig) -> RecordSink:
         match sink.type:
             case SinkType.OPENAPI:
                 return OpenApiSink(sink.named, self._cloud, self._clock, codes=self._codes)
@@ -193,14 +203,17 @@ class Carrying:
                     allow_private=sink.allow_private, own=own_addresses(),
                 )  # fmt: skip
                 hook = WebhookSink(sink.named, settings, self._clock, self._names)
-                open_sinks.push_async_callback(hook.aclose)
+                self._open_sinks.push_async_callback(hook.aclose)
                 return hook
             case SinkType.FILE:
                 assert sink.path is not None  # noqa: S101 - the configuration insists on it
-                return FileSink(
+                file = FileSink(
                     sink.named, sink.path, max_bytes=sink.max_bytes, keep=sink.keep,
                     people=self._names,
                 )  # fmt: skip
+                if (wrong := file.wrong()) is not None:
+                    log.warning("sink.cannot_write", sink=file.name, detail=wrong, advice=ADVICE)
+                return file
             case SinkType.TUYALINK:
                 return self._tuyalink(sink)
 

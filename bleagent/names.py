@@ -6,7 +6,7 @@ the background, and a cloud that does not answer leaves what was known before.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
@@ -107,6 +107,13 @@ class Names:
         """Whether it was opened with a credential that is there to call for help."""
         found = self._find(lock, record)
         return found is not None and found.duress
+
+    def expect(self, device_ids: Iterable[str]) -> None:
+        """Names of these will be wanted: ask before the first record comes."""
+        for device_id in device_ids:
+            self._known.setdefault(device_id, _Known())
+            self._due.add(device_id)
+        self._wake.set()
 
     async def run(self) -> NoReturn:
         """Ask for what is due, as soon as it is; until cancelled."""

@@ -193,6 +193,8 @@ class Receipt:
     code: str = ""
     detail: str = ""
     after: float = 0.0
+    advice: str = ""
+    """What a person can do, where waiting alone changes nothing."""
 
 
 DONE = Receipt(kind=ReceiptKind.DONE)

@@ -85,6 +85,7 @@ class RecordLog(RecordListener, CarriageListener):
             log.warning(
                 "sink.postponed", sink=sink, lock=lock, code=receipt.code, detail=receipt.detail,
                 again_in=round(seconds, 1),
+                **({"advice": receipt.advice} if receipt.advice else {}),
             )  # fmt: skip
 
     def route_closed(self, sink: str, lock: str, receipt: Receipt) -> None:

@@ -127,3 +127,7 @@ def check_sinks(sinks: tuple[SinkConfig, ...]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise mismatch(f'two sinks with name "{name}"', "different ones")
+    paths = [sink.path for sink in sinks if sink.path is not None]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise mismatch(f"two sinks with path {path}", "different ones")

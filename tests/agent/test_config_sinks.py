@@ -69,6 +69,7 @@ def test_none_is_fine_and_so_are_the_defaults(tmp_path: Path) -> None:
         (FILE + 'url = "https://x.org"\n', "found url with type file, expected only keep, "),
         (FILE + "pth = 1\n", "sinks[0].pth: found an unknown key"),
         (FILE + FILE, 'two sinks with name "file"'),
+        (FILE + FILE + 'name = "other"\n', "two sinks with path /var/log/records.jsonl"),
         (HOOK.replace("https", "http"), "an http:// url, expected https://, or allow_private"),
         (HOOK.replace("https://x.org/", "https://me:pw@x.org/"), "sinks[0].url: found"),
         (LINK + "tls = false\n", "tls = false with a broker elsewhere"),

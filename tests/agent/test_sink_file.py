@@ -34,6 +34,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_each_record_is_a_line_that_says_what_happened(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
+    assert sink(path).wrong() is None
     assert deliver(sink(path), sample(1), sample(2, value=4)) == [DONE, DONE]
     assert [one["id"] for one in lines(path)] == [sample(1).id, sample(2).id]
     assert lines(path)[0] == {
@@ -119,8 +120,10 @@ def test_a_file_that_cannot_be_written_is_tried_later(tmp_path: Path, broken: st
         path.mkdir()
     else:
         path = tmp_path / "missing" / "records.jsonl"
+    assert sink(path).wrong() is not None
     (receipt,) = deliver(sink(path), sample())
-    assert (receipt.kind, receipt.code) == (ReceiptKind.LATER, "file")
+    assert receipt.advice
+    assert (receipt.kind, receipt.code) == (ReceiptKind.LATER, "cannot-write")
     assert str(path) in receipt.detail
 
 

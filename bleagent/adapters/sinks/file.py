@@ -23,6 +23,7 @@ REMEMBERED = 1024
 TAIL = 512 * 1024
 """Bytes at the end of the file in which they are looked for."""
 _MODE = 0o600
+ADVICE = "Its folder must exist, and the agent's user must be able to write there."
 
 
 class FileSink:
@@ -46,6 +47,17 @@ class FileSink:
         self._people = people
         self._written: deque[str] | None = None
 
+    def wrong(self) -> str | None:
+        """What keeps it from being written, as far as can be seen beforehand."""
+        folder = self._path.parent
+        if not folder.is_dir():
+            return f"{folder} is no folder"
+        if self._path.is_dir():
+            return f"{self._path} is a folder"
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return f"{folder} may not be written"
+        return None
+
     async def deliver(self, records: Sequence[StoredRecord]) -> list[Receipt]:
         """On disk when this returns DONE."""
         views = [record_view(one, self._people) for one in records]
@@ -53,7 +65,10 @@ class FileSink:
             await anyio.to_thread.run_sync(self._append, views)
         except OSError as error:
             what = error.strerror or type(error).__name__
-            later = Receipt(kind=ReceiptKind.LATER, code="file", detail=f"{self._path}: {what}")
+            later = Receipt(
+                kind=ReceiptKind.LATER, code="cannot-write", detail=f"{self._path}: {what}",
+                advice=ADVICE,
+            )  # fmt: skip
             return [later] * len(records)
         return [DONE] * len(records)
 

@@ -30,6 +30,7 @@ ANSWER_LIMIT = 10.0
 """Seconds for the cloud's word about one message."""
 REFUSED_LOGIN = 300.0
 """Seconds before a login that was refused is tried again: nobody mends it within a minute."""
+CORRECT = "Correct gateway_id or secret of this sink; the clock must be right, too."
 _QOS = 1
 _OK = 0
 _PARTLY = frozenset({2121, 2122})
@@ -213,10 +214,10 @@ def _of_error(error: aiomqtt.MqttError) -> Receipt:
     code = getattr(error, "rc", None)
     refused = {4, 5, 134, 135}  # bad user name or password, not authorised
     if (isinstance(code, int) and code in refused) or getattr(code, "value", None) in refused:
-        return _later("login-refused", "gateway_id or secret is wrong", after=REFUSED_LOGIN)
+        return _later("login-refused", "the broker refused the login", REFUSED_LOGIN, CORRECT)
     # Its text may name the user, and with it the gateway.
     return _later("mqtt", type(error).__name__)
 
 
-def _later(code: str, detail: str, after: float = 0.0) -> Receipt:
-    return Receipt(kind=ReceiptKind.LATER, code=code, detail=detail, after=after)
+def _later(code: str, detail: str, after: float = 0.0, advice: str = "") -> Receipt:
+    return Receipt(kind=ReceiptKind.LATER, code=code, detail=detail, after=after, advice=advice)

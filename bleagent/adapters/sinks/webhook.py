@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import socket
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
@@ -33,6 +34,7 @@ MOST_ANSWER = 4096
 """Bytes of an answer that are read; the rest is none of our business."""
 LONGEST_WAIT = 24 * 3600.0
 """Seconds, at most, that a receiver may have us wait."""
+ALLOW = "If it is meant to go to the home network, set allow_private = true for this sink."
 _PREFIX = "whsec_"
 _WAIT = frozenset({408, 409, 425, 429})
 """Not now: the receiver is busy."""
@@ -122,7 +124,8 @@ class WebhookSink:
         except TimeoutError:
             return _later("timeout", f"no answer within {TIME_LIMIT:.0f} s")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            return _later("unreachable", type(error).__name__)
+            host = urlsplit(self._settings.url).hostname
+            return _later("unreachable", f"{host}: {_reason(error)}")
 
     async def _post(self, record: StoredRecord) -> Receipt:
         parts = urlsplit(self._settings.url)
@@ -139,7 +142,7 @@ class WebhookSink:
                 break
             why = refused
         if address is None:
-            return _later("address-refused", why)
+            return _later("address-refused", why, advice=ALLOW)
         view = {"type": "record", "record": record_view(record, self._people)}
         body = json.dumps(view, ensure_ascii=False, separators=(",", ":")).encode()
         stamp = int(self._clock.unix())
@@ -198,5 +201,15 @@ def _retry_after(response: httpx.Response) -> float:
     return min(float(value), LONGEST_WAIT) if value.isascii() and value.isdigit() else 0.0
 
 
-def _later(code: str, detail: str, after: float = 0.0) -> Receipt:
-    return Receipt(kind=ReceiptKind.LATER, code=code, detail=detail, after=after)
+def _later(code: str, detail: str, after: float = 0.0, advice: str = "") -> Receipt:
+    return Receipt(kind=ReceiptKind.LATER, code=code, detail=detail, after=after, advice=advice)
+
+
+def _reason(error: Exception) -> str:
+    """In the system's words where it has any, else the kind of the error."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.errno:
+            return os.strerror(inner.errno)
+        inner = inner.__cause__ or inner.__context__
+    return type(error).__name__
