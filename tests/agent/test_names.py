@@ -91,6 +91,17 @@ async def test_a_name_is_there_once_the_cloud_was_asked(
     assert not names.is_duress(LOCK, old())
 
 
+async def test_who_is_expected_has_a_name_before_anybody_looks(
+    clock: StillClock, cloud: FakeCloud
+) -> None:
+    names = Names(cloud, clock)
+    names.expect([DEVICE])
+    await names.ask_due()
+    assert names.name_of(LOCK, old()) == "James"
+    await names.ask_due()
+    assert len(cloud.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("record", "name"),
     [
