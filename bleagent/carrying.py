@@ -33,7 +33,7 @@ from .ports import LockMemory, RecordSink
 from .readback import CloudRecord
 from .record_log import RecordLog
 from .records import RecordPorts
-from .standard_codes import code_of, value_of
+from .standard_codes import code_of, harmless, value_of
 from .verify import Verification, verify
 
 log = structlog.get_logger()
@@ -49,7 +49,7 @@ SETTLED_AFTER = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One record as the cloud calls it. ``at``: Unix seconds."""
+    """One record as the cloud calls it. ``at``: Unix seconds; no ``value`` where it is raw."""
 
     code: str
     value: object
@@ -72,7 +72,7 @@ class Comparison:
         return cls(
             agree=found.agree + len(found.unconfirmed),
             lacking=tuple(
-                Compared(code=code_of(one, codes), value=value_of(one), at=one.at)
+                Compared(code=code_of(one, codes), value=harmless(value_of(one)), at=one.at)
                 for one in found.lacks
             ),
             twice=tuple(map(_compared, found.twice)),
@@ -82,7 +82,7 @@ class Comparison:
 
 
 def _compared(record: CloudRecord) -> Compared:
-    return Compared(code=record.code, value=record.value, at=record.time)
+    return Compared(code=record.code, value=harmless(record.value), at=record.time)
 
 
 class Carrying:

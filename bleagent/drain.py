@@ -40,7 +40,7 @@ MOST_RECORDS = 1024
 class Drain:
     """The one drain of a connection.
 
-    ``times_told`` says how many time questions were answered on it.
+    ``time_told`` says whether the lock was told a time on it; None: it never asked.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Drain:
         policy: Policy,
         clock: Clock,
         deletions: Deletions,
-        times_told: Callable[[], int],
+        time_told: Callable[[], bool | None],
     ) -> None:
         self._client = client
         self._policy = policy
         self._clock = clock
         self._deletions = deletions
-        self._times_told = times_told
+        self._time_told = time_told
         self._in_use = False
         self._keeping = False
         self._resumed_at = self._began = clock.now()
@@ -136,13 +136,14 @@ class Drain:
     async def may_depend_on_times(self) -> bool:
         """Whether records get a time that is worth something (safety E1).
 
-        A lock that asks is told the time before its backlog is asked for; one that never asks
-        (security V2) has a clock of its own.
+        A lock that asks is told the time before its backlog is asked for: one that heard from us
+        that we do not know it hands out the seconds since its power-up, whatever we know by now.
+        One that never asks (security V2) has a clock of its own.
         """
         until = self._began + QUESTION_WAIT
-        while self._in_use or (self._times_told() == 0 and self._clock.now() < until):
+        while self._in_use or (not self._time_told() and self._clock.now() < until):
             await self._wait(math.inf if self._in_use else NUMBER_WAIT)
-        return self._clock.trusted or self._times_told() == 0
+        return self._time_told() is not False
 
     async def _ask(self, question: BacklogQuestion) -> None:
         client, clock = self._client, self._clock

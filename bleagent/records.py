@@ -90,7 +90,7 @@ class RecordTaker:
         ports: RecordPorts,
         clock: Clock,
         *,
-        times_told: Callable[[], int],
+        time_told: Callable[[], bool | None],
         wake: Callable[[], None] = lambda: None,
         tell: Callable[[Evidence], None] = lambda _: None,
     ) -> None:
@@ -99,7 +99,7 @@ class RecordTaker:
         self._policy = policy
         self._ports = ports
         self._clock = clock
-        self._times_told = times_told
+        self._time_told = time_told
         self._wake = wake
         self._tell = tell
         self._came_at: dict[int, float] = {}
@@ -116,7 +116,7 @@ class RecordTaker:
         self._first: int | None = None
         """The first record that was new on this connection."""
         self._deletions = Deletions()
-        self._drain = Drain(client, policy, clock, self._deletions, times_told)
+        self._drain = Drain(client, policy, clock, self._deletions, time_told)
 
     # -- for whoever uses the connection
 
@@ -257,7 +257,7 @@ class RecordTaker:
     def _is_old(self, seen: ev.Reported, came_at: float) -> bool:
         """Whether it did not happen when it came in: then the lock had it stored, after all."""
         seconds = 0.0 if seen.report.time is None else seen.report.time.seconds
-        told = self._clock.trusted and self._times_told() > 0
+        told = self._clock.trusted and self._time_told() is True
         if told and RELATIVE_BELOW < seconds < came_at - 2 * CLOCK_SLACK:
             return True
         what, first = (seen.report.datapoints, seen.report.time), self._first_came
@@ -272,7 +272,7 @@ class RecordTaker:
         return seconds < self._ports.told_since.get(self._facts.name, math.inf) + CLOCK_SLACK
 
     def _remember_told(self) -> None:
-        if self._clock.trusted and self._times_told() > 0:
+        if self._clock.trusted and self._time_told() is True:
             self._ports.told_since.setdefault(self._facts.name, self._clock.unix())
 
     async def _kept(self, taken: TakenReport) -> Kept | None:

@@ -197,7 +197,7 @@ def verified_lines(found: Json) -> Iterator[str]:
         if every:
             yield f"{len(every)} {words}:"
         for one in every:
-            yield f"  {_word(one, 'at')}  {_word(one, 'code')} {_word(one, 'value')}"
+            yield f"  {_word(one, 'at')}  {_word(one, 'code')} {_word(one, 'value')}".rstrip()
     if not found.get("complete"):
         yield "the cloud did not tell all of that time: the above is not the whole"
 

@@ -103,7 +103,7 @@ async def open_session(
             visit = Visit(client, ports.clock, policy.dps)
             records = RecordTaker(
                 client, facts, policy, ports.records, ports.clock,
-                times_told=lambda: visit.times_told, wake=wake, tell=visit.tell,
+                time_told=lambda: visit.time_told, wake=wake, tell=visit.tell,
             )  # fmt: skip
             client.heard = _both(records.listen, visit.listen)
             async with anyio.create_task_group() as duties:

@@ -15,6 +15,9 @@ from protocol.records import Alarm, RecordKind
 
 from .record import StoredRecord
 
+Value = int | bool | str
+"""In the cloud's form."""
+
 STANDARD_CODES: Mapping[RecordKind, str] = {
     RecordKind.FINGERPRINT: "unlock_fingerprint",
     RecordKind.PASSWORD: "unlock_password",
@@ -58,6 +61,9 @@ _ALARMS: Mapping[int, str] = {
     Alarm.ARMED: "defense",
 }
 
+_DIGITS = 10
+"""No number of a lock is longer."""
+
 
 def code_of(record: StoredRecord, overrides: Mapping[int, str] = {}) -> str:
     """The standard code; ``overrides`` are a product's own, by datapoint number."""
@@ -75,3 +81,15 @@ def value_of(record: StoredRecord) -> int | bool | str:
     if record.type is DpType.BOOL:
         return bool(record.value)
     return record.value
+
+
+def harmless(value: Value) -> Value | None:
+    """A value in the cloud's form as anybody may see it: numbers, switches and alarms' names.
+
+    None for any other text, which may be all that a lock wrote: in it travel passwords and codes
+    (safety G1).
+    """
+    if not isinstance(value, str) or value in _ALARMS.values() or value in ("true", "false"):
+        return value
+    number = value.isascii() and value.isdecimal() and len(value) <= _DIGITS
+    return value if number else None

@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 
-from protocol import CommandCode, DpMap, DpName, LocalProtocolError
+from protocol import CommandCode, DpMap, DpName, LocalProtocolError, Outgoing
 from protocol import events as ev
 from protocol.times import ClockAnswer, DateAnswer, SavingAnswer, TimeAnswer, zone_field
 
@@ -67,8 +67,8 @@ class Visit:
         self._client = client
         self._clock = clock
         self._dps = dps
-        self.times_told = 0
-        """Time questions of this connection that were answered."""
+        self.time_told: bool | None = None
+        """Whether the lock was told a time on this connection; None: it never asked."""
         self._heard: deque[_Heard] = deque(maxlen=MAX_HEARD)
         self._follower: tuple[float, Follower] | None = None
         self._news: deque[_Heard] = deque(maxlen=MAX_HEARD)
@@ -92,11 +92,16 @@ class Visit:
         if central.own_numbers_left < 1:
             await anyio.sleep(NUMBER_WAIT)
             return False
+        known = bool(self.time_told)
+
+        def answer() -> Outgoing:
+            nonlocal known
+            known |= clock.trusted  # at the moment of the answer: later it may be
+            return central.answer_time(asked, time_answer(asked.code, clock), clock.now())
+
         with suppress(LocalProtocolError):  # then it cannot be answered at all
-            await self._client.send(
-                lambda: central.answer_time(asked, time_answer(asked.code, clock), clock.now())
-            )
-            self.times_told += 1
+            await self._client.send(answer)
+            self.time_told = known
         return True
 
     # -- evidence

@@ -20,7 +20,7 @@ class Said(Protocol):
 
     @property
     def value(self) -> object:
-        """Its value in the cloud's form."""
+        """Its value in the cloud's form; None for what may be the bytes of a lock."""
         ...
 
     @property

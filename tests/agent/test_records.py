@@ -283,6 +283,22 @@ def test_nothing_is_drained_while_our_clock_is_not_trusted() -> None:
     rehearse(story, V3, **TAKES)
 
 
+def test_a_lock_that_was_not_told_the_time_is_not_asked_although_we_know_it_by_now() -> None:
+    async def story(world: World) -> None:
+        world.clock.trusted = False
+        await alone(world, 3)
+        assert told(await world.operate()) == ("confirmed", "ok")
+        world.clock.trusted = True
+        await until(lambda: not world.lock.is_connected)
+        assert world.lock.dump()["records"] == 3
+        await anyio.sleep(61)
+        await visited(world)
+        assert values(world) == [2, 1, 0]
+        assert {one.quality for one in records(world) if one.dp == FINGER} == {TimeQuality.LOCK}
+
+    rehearse(story, V3, **TAKES)
+
+
 def test_a_lock_that_never_asks_for_the_time_has_one_of_its_own() -> None:
     async def story(world: World) -> None:
         world.clock.trusted = False

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import bench_codec, bench_http, bench_start, bench_unlock
+from tests.bench import bench_codec, bench_http, bench_records, bench_start, bench_unlock
 from tests.bench.bench_codec import ATT_PAYLOADS, CRC_SIZES, DATA_SIZES, Case
 
 
@@ -106,3 +106,24 @@ def test_the_bench_of_a_start_says_what_each_library_adds(
     assert sum(row["seconds"] for row in found["imports"]) < found["start"]["ready"]
     assert found["start"]["ratio"] > 1
     assert "resident" in capsys.readouterr().out
+
+
+def test_the_records_bench_takes_and_carries_every_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, quick = tmp_path / "bench.json", bench_records.QUICK
+
+    assert bench_records.main(["--quick", "--json", str(file)]) == 0
+
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert [(row["rtt"], row["records"]) for row in found["drains"]] == [
+        (0.015, quick.records), (0.2, quick.records),
+    ]  # fmt: skip
+    # Less than a round trip for each would mean that the lock was not asked for each.
+    assert all(row["ratio"] > 0.9 for row in found["drains"])
+    assert found["many"]["records"] == quick.locks * quick.records
+    assert [(row["queued"], row["batch"]) for row in found["queues"]] == [
+        (quick.queued, 1), (quick.queued, 100),
+    ]  # fmt: skip
+    assert all(row["rate"] > 0 and row["most"] >= row["resident"] > 0 for row in found["queues"])
+    assert "round trip each" in capsys.readouterr().out

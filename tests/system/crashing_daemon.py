@@ -1,7 +1,8 @@
 """The daemon, made to die by SIGKILL at a named point: ``crashing_daemon.py POINT run ...``.
 
-It wraps the adapters in this process and leaves the product alone: no point of death exists in
-the code that is installed at a door.
+``POINT`` is a name, or a name and how often it is reached: ``after take#3``. The adapters are
+wrapped in this process and the product is left alone: no point of death exists in the code that
+is installed at a door.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from bleagent.__main__ import main
 from bleagent.adapters.socket_radio import SocketLink
 from bleagent.adapters.sqlite_store.ledger import SqliteLedger
 from bleagent.adapters.sqlite_store.memory import SqliteLockMemory
-from bleagent.adapters.sqlite_store.record_book import SqliteRecordBook
+from bleagent.adapters.sqlite_store.records import SqliteRecords
+from bleagent.cloud.client import CloudClient
 from protocol import Central
 
 BEFORE_COMMIT = (
@@ -37,22 +39,29 @@ AFTER_COMMIT = (
     "before finish",
 )
 """From here only the lock knows."""
-FINISHED = ("after finish", "after take")
+FINISHED = ("after finish", "before take", "after take")
+"""The lock tells of its opening a little later than it answers."""
 POINTS = (*BEFORE_COMMIT, *AFTER_COMMIT, *FINISHED)
+RECORD_STEPS = ("take", "drained", "report_property", "settle")
+"""From the lock's report to the cloud's word on disk; a point before and behind each."""
 
 
 class Executioner:
     """Kills this process when it reaches the point."""
 
     def __init__(self, point: str) -> None:
-        self._point = point
+        self._point, _, times = point.partition("#")
+        self._left = int(times or 1)
         self.fragments = 0
         self.committed = False
         self.last = False
 
     def reached(self, point: str) -> None:
         """Die here, if this is where."""
-        if point == self._point:
+        if point != self._point:
+            return
+        self._left -= 1
+        if not self._left:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, owner: type[Any], name: str) -> None:
@@ -97,7 +106,8 @@ if __name__ == "__main__":
     for owner, names in (
         (SqliteLedger, ("begin", "sending", "finish")),
         (SqliteLockMemory, ("keep_issued_config", "keep_proven")),
-        (SqliteRecordBook, ("take",)),
+        (SqliteRecords, ("take", "drained", "settle")),
+        (CloudClient, ("report_property",)),
     ):
         for name in names:
             executioner.around(owner, name)

@@ -46,13 +46,14 @@ class Site:
 
     With more than one of ``locks`` the others are configured only: no radio reaches them.
     ``more`` are lines of the configuration: of its beginning (""), of a section or of the lock.
-    ``srands`` and ``packets`` are what the lock drew and what went through the air.
+    ``srands`` and ``packets`` are what the lock drew and what went through the air. ``aged`` is
+    for how many seconds the lock has had power: before ``up`` things can happen to it since then.
     """
 
     def __init__(
         self, folder: Path, *, offline: str = "never", locks: int = 1, firmware: str = "v3.0",
         signer: str = "faas", more: Mapping[str, str] | None = None,
-        connection: str = "on_demand",
+        connection: str = "on_demand", aged: float = 0.0,
     ) -> None:  # fmt: skip
         self.folder = folder
         self.connection = connection
@@ -65,8 +66,9 @@ class Site:
         self.packets: list[bytes] = []
         clock = SystemClock()
         self.lock = VirtualLock(
-            KEYS, self.firmware, now=clock.now(), clock=int(time.time()), new_srand=self._srand
-        )
+            KEYS, self.firmware, now=clock.now() - aged, clock=int(time.time() - aged),
+            new_srand=self._srand,
+        )  # fmt: skip
         self.lock.preset_check_code(5, CODE.encode())
         self.door = SocketLock(
             self.lock, clock, att_payload=self.firmware.att_payload, tap=self._tap

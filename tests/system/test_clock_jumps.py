@@ -21,6 +21,17 @@ import pytest
 
 from bleagent.simulator.cloud_faults import Fault, FaultKind
 from tests.system.daemon import Site, unlock, unlock_when_rested
+from tests.system.telling_door import (
+    BLUETOOTH,
+    Happened,
+    finger,
+    fingers,
+    opened,
+    require_told,
+    settled,
+    site_with_records,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 JUMPING = Path(__file__).with_name("jumping_daemon.py")
@@ -236,3 +247,29 @@ async def test_trusted_time_does_not_go_back_over_a_restart(tmp_path: Path) -> N
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
             (highest,) = database.execute("SELECT highest FROM trusted_time").fetchone()
         assert abs(highest - time.time()) < 60
+
+
+async def test_records_that_come_while_the_date_jumps_arrive_once_and_at_their_time(
+    tmp_path: Path,
+) -> None:
+    world = Jumping(tmp_path, site_with_records(tmp_path, connection="warm"))
+    site = world.site
+    happened = fingers(site, 4)
+
+    async def told() -> None:
+        await until(lambda: len(site.cloud.records.stored) >= len(happened))
+
+    async with site.up(), world.daemon() as client:
+        await world.trusted()
+        await opened(client, "one")
+        happened.append(Happened(BLUETOOTH, 1, time.time()))
+        world.jump(wall=HOURS)  # while the lock is asked for what it remembers
+        await told()
+        for value, wall in ((11, -HOURS), (12, HOURS), (13, 0.0)):
+            happened.append(await finger(site, value))
+            world.jump(wall=wall)  # while it is on its way
+            happened.append(await finger(site, 10 * value))
+            await told()
+        assert (await settled(client))["oldest_waiting_s"] is None
+    require_told(site, happened)
+    assert not site.cloud.records.repeated

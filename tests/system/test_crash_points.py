@@ -51,7 +51,8 @@ async def test_dead_at(point: str, tmp_path: Path) -> None:
             try:
                 await unlock(client, "one")
             except httpx.HTTPError:
-                assert EXPECTED[point] != "confirmed" or point == "after finish"
+                # The answer is on its way when the record comes, a moment behind the lock's word.
+                assert EXPECTED[point] != "confirmed" or point in FINISHED
             with anyio.fail_after(30):
                 assert await process.wait() == -9, "it did not die there"
         marks = _marks(site)
