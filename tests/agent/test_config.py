@@ -226,7 +226,10 @@ LITERAL = (
         (
             "[http]",
             '[http]\ntokn = "canary"',
-            ("http.tokn: found an unknown key, expected one of host, port, token"),
+            (
+                "http.tokn: found an unknown key, expected one of tcp, host, port, socket, "
+                "socket_group, allowed_hosts, users, token"
+            ),
         ),
         (
             "[http]",
