@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -37,7 +38,7 @@ from .held_memory import HeldMemory
 from .http.app import HttpParts, guarded
 from .http.auth import Tokens
 from .http.callers import Callers, Users
-from .http.listeners import ListenSettings, listening
+from .http.listeners import ListenSettings, handed_over, listening
 from .http.server import Server, make_server
 from .model import LockFacts
 from .operation_log import OperationLog
@@ -192,7 +193,7 @@ async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], No
     http = config.http
     settings = ListenSettings(
         host=http.host if http.tcp else None, port=http.port, path=http.socket,
-        group=http.socket_group,
+        group=http.socket_group, inherited=handed_over(os.environ, os.getpid()),
     )  # fmt: skip
     with listening(settings) as listeners:
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import ipaddress
 import pwd
+import re
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -21,6 +22,15 @@ def loopback(host: str) -> str:
     if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
         raise ValueError
     return host
+
+
+def _host(name: str) -> str:
+    """A name or an address, without port."""
+    if ":" in name:
+        return str(ipaddress.IPv6Address(name))
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", name):
+        raise ValueError
+    return name
 
 
 def _socket_path(path: Path) -> Path:
@@ -79,7 +89,8 @@ class HttpConfig(Section):
         default=None, min_length=1, description="the name of the group that may use the socket"
     )
     allowed_hosts: tuple[
-        Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,253}$|^[0-9a-f:]{2,45}$")], ...
+        Annotated[str, AfterValidator(_host), Field(description="a name or address without port")],
+        ...,
     ] = Field(default=(), description="an array of names or addresses without port")
     users: tuple[HttpUser, ...] = Field(
         default=(), description="a section [[http.users]] for each of them"

@@ -18,7 +18,7 @@ from bleagent.ports import Clock
 
 from .auth import Unauthorized
 from .callers import Callers
-from .limits import Limits, Strangers
+from .limits import Buckets, Limits, Strangers
 from .peer import Peer, peer_of
 from .problems import problem
 from .rules import Head, Refusal, Rules, head_of
@@ -42,9 +42,11 @@ class Guard:
     clock: Clock
     limits: Limits = field(default_factory=Limits)
     strangers: Strangers = field(init=False)
+    _told: Buckets = field(init=False)
 
     def __post_init__(self) -> None:
         self.strangers = Strangers(self.limits)
+        self._told = Buckets(self.limits.told)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -56,13 +58,14 @@ class Guard:
         refusal = self._throttled(head, peer) or self.rules.refuse(head)
         dressed = _dressing(send, closing=refusal is not None)
         if refusal is not None:
-            log.info("http.refused", code=refusal.code, status=refusal.status, client=peer.name)
+            if not self._told.take(peer.name, self.clock.now()):
+                log.info("http.refused", code=refusal.code, status=refusal.status, client=peer.name)
             await answer_of(refusal)(scope, receive, dressed)
             return
         try:
             await self.app(scope, receive, dressed)
         except ClientDisconnect:
-            log.info("http.left", client=peer.name)  # in the midst of its own body
+            log.debug("http.left", client=peer.name)  # in the midst of its own body
 
     def _throttled(self, head: Head, peer: Peer) -> Refusal | None:
         """A caller who is known passes, whatever others have done."""

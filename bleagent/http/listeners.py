@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import errno
 import grp
+import ipaddress
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from bleagent.errors import ListenError
+
+log = structlog.get_logger()
 
 MODE = 0o660
 BACKLOG = 128
 """Connections that wait to be accepted."""
+FIRST_INHERITED = 3
+MOST_QUEUED = 4096
+"""As many as a kernel queues by default (net.core.somaxconn)."""
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """A name has an IPv6 address too, and this machine has no IPv6."""
 
@@ -32,6 +40,8 @@ class ListenSettings:
     host: str | None = "127.0.0.1"
     port: int = 0
     path: Path | None = None
+    inherited: int = 0
+    """Sockets that systemd hands over (sd_listen_fds(3)), each instead of one of its kind."""
     group: str | None = None
     """Whom the Unix socket belongs to; default: the agent's own group."""
 
@@ -53,17 +63,64 @@ def listening(settings: ListenSettings) -> Iterator[Listeners]:
         ListenError: one of them cannot be had; says which and why.
     """
     with ExitStack() as stack:
-        found: list[socket.socket] = []
-        if settings.host is not None:
+        found = _inherited(stack, settings.inherited)
+        families = {one.family for one in found}
+        if settings.host is not None and families <= {socket.AF_UNIX}:
             found += _tcp(stack, settings.host, settings.port)
-        addresses = [one.getsockname() for one in found]
-        if settings.path is not None:
+        addresses = [one.getsockname() for one in found if one.family != socket.AF_UNIX]
+        if settings.path is not None and socket.AF_UNIX not in families:
             found.append(stack.enter_context(_unix(settings.path, settings.group)))
         yield Listeners(
             sockets=found,
             port=addresses[0][1] if addresses else 0,
             names=frozenset((settings.host or "localhost", *(one[0] for one in addresses))),
         )
+
+
+def handed_over(environ: Mapping[str, str], pid: int) -> int:
+    """How many sockets systemd has handed to this process."""
+    count = environ.get("LISTEN_FDS", "")
+    mine = environ.get("LISTEN_PID") == str(pid) and count.isdecimal()
+    return int(count) if mine else 0
+
+
+def _inherited(stack: ExitStack, count: int) -> list[socket.socket]:
+    """Sockets from ``FIRST_INHERITED`` on. Raises ListenError."""
+    found: list[socket.socket] = []
+    for number in range(FIRST_INHERITED, FIRST_INHERITED + count):
+        try:
+            one = stack.enter_context(socket.socket(fileno=number))
+            listens = one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        except OSError as error:
+            raise _error(f"the inherited descriptor {number}", error) from None
+        if one.type != socket.SOCK_STREAM or not listens:
+            raise ListenError(f"descriptor {number}: expected a listening stream socket")
+        if one.family != socket.AF_UNIX:
+            address = ipaddress.ip_address(one.getsockname()[0])
+            if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+                raise ListenError(f"descriptor {number}: found {address}, expected loopback")
+        os.set_inheritable(number, False)  # noqa: FBT003 - its only way
+        _empty(one)
+        found.append(one)
+    return found
+
+
+def _empty(listener: socket.socket) -> None:
+    """Hang up on who asked before we were there: nobody knows how long ago (safety A3)."""
+    listener.setblocking(False)  # noqa: FBT003 - its only parameter
+    closed = 0
+    # Bounded, for somebody may go on connecting.
+    while closed < MOST_QUEUED:
+        try:
+            one, _ = listener.accept()
+        except BlockingIOError:
+            break
+        except ConnectionAbortedError:
+            continue
+        one.close()
+        closed += 1
+    if closed:
+        log.warning("listener.queue_closed", connections=closed)
 
 
 def _tcp(stack: ExitStack, host: str, port: int) -> list[socket.socket]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import socket
@@ -10,6 +11,17 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from .wire import GuardedProtocol, WireLimits
+
+
+class _NotByEverybody(logging.Filter):
+    """uvicorn's lines that anybody can have written as often as he likes; ``wire`` has its own."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is one of the others."""
+        return not str(record.msg).startswith(("Invalid HTTP", "Unsupported up", "No supported W"))
+
+
+_NOT_BY_EVERYBODY = _NotByEverybody()
 
 
 class Server(uvicorn.Server):
@@ -39,6 +51,7 @@ def make_server(
     limits: WireLimits | None = None,
 ) -> Server:
     """A server of ``app``; it serves with ``serve(sockets=...)``."""
+    logging.getLogger("uvicorn.error").addFilter(_NOT_BY_EVERYBODY)
     limits = WireLimits() if limits is None else limits
     config = uvicorn.Config(
         app,

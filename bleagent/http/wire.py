@@ -14,9 +14,12 @@ from socket import AF_UNIX
 from typing import Any
 
 import h11
+import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from .peer import STATE, UNKNOWN, Peer, peer_of_unix
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +156,7 @@ class GuardedProtocol(H11Protocol):
 
     def _answer(self, status: int, code: str, detail: str) -> None:
         """Answer without the application, and hang up."""
+        log.debug("http.refused", code=code, status=status, client=self.peer.name)
         body = json.dumps(
             {
                 "type": f"/problems/{code}", "title": code.replace("-", " "), "status": status,
