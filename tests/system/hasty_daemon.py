@@ -24,7 +24,7 @@ if __name__ == "__main__":
     make_server, parts = hurried.make_server, hurried.HttpParts
     wire = WireLimits(
         head_within=within, body_within=within, read_within=within, tcp=CONNECTIONS,
-        of_uid=CONNECTIONS,
+        of_uid=CONNECTIONS, unix=CONNECTIONS,
     )  # fmt: skip
     limits = Limits(operations=Rate(burst=OPERATIONS, per_minute=1))
     hurried.make_server = lambda *given, **named: make_server(*given, **named, limits=wire)

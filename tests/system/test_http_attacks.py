@@ -22,7 +22,11 @@ import anyio.to_thread
 import httpx
 import pytest
 from anyio.abc import SocketStream
+from starlette.types import Receive, Scope, Send
 
+from bleagent.http.listeners import ListenSettings, listening
+from bleagent.http.server import make_server
+from bleagent.http.wire import WireLimits
 from tests.system.daemon import TOKEN, Site, unlock
 from tests.system.hasty_daemon import CONNECTIONS, OPERATIONS
 
@@ -393,6 +397,27 @@ async def test_who_only_holds_connections_makes_room(tmp_path: Path) -> None:
         assert answer.status == 200
         for stream in held:
             await stream.aclose()
+
+
+async def test_who_does_not_read_the_answer_does_not_keep_the_connection() -> None:
+    async def much(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(30_000_000)})
+
+    ready, limits = anyio.Event(), WireLimits(read_within=WITHIN)
+    server = make_server(much, ready.set, stop_within=1, limits=limits)
+    with listening(ListenSettings()) as listeners:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, listeners.sockets)
+            await ready.wait()
+            async with await anyio.connect_tcp("127.0.0.1", listeners.port) as stream:
+                await stream.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                with anyio.fail_after(limits.idle - 1):
+                    while not server.server_state.total_requests:
+                        await anyio.sleep(0.01)
+                    while server.server_state.connections:
+                        await anyio.sleep(0.01)
+            server.should_exit = True
 
 
 # -- rule F4: a bucket of its own for doors
