@@ -58,6 +58,7 @@ class GuardedProtocol(H11Protocol):
         super().__init__(*given, **named)
         self.peer = UNKNOWN
         self.idle_since = self.loop.time()
+        self._hasty = False
         self._waits_for: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -95,10 +96,19 @@ class GuardedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; the time for a later head begins with its first byte."""
-        if not self.transport.is_closing():
-            super().data_received(data)
-            self._follow()
+        """Read on; the time for a later head begins with its first byte.
+
+        What comes before the answer is not read: uvicorn would stop listening until it has
+        answered, and not notice that the caller hangs up (safety A3).
+        """
+        if self.transport.is_closing() or self._hasty:
+            return
+        super().data_received(data)
+        if not self.idle and self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
+            self._hasty = True
+            self.cycle.keep_alive = False
+            self.flow.resume_reading()
+        self._follow()
 
     def on_response_complete(self) -> None:
         """The next request may come, or be here already."""

@@ -27,6 +27,7 @@ from starlette.types import Receive, Scope, Send
 from bleagent.http.listeners import ListenSettings, listening
 from bleagent.http.server import make_server
 from bleagent.http.wire import WireLimits
+from bleagent.simulator.cloud_faults import Fault, FaultKind
 from tests.system.daemon import TOKEN, Site, unlock
 from tests.system.hasty_daemon import CONNECTIONS, OPERATIONS
 
@@ -348,6 +349,39 @@ async def test_nothing_is_smuggled_in_behind_a_request(tmp_path: Path) -> None:
         ):  # fmt: skip
             answer = await attacker.raw(f"{start}{lines}\r\n\r\n0\r\n\r\n{hidden}".encode())
             assert answer.status in (400, 501)
+
+
+def pipelined(key: str) -> bytes:
+    return f"{UNLOCK}\r\nHost: localhost\r\n{AUTH}\r\nIdempotency-Key: {key}\r\n\r\n".encode()
+
+
+async def test_of_requests_that_do_not_wait_for_answers_the_first_is_carried_out(
+    tmp_path: Path,
+) -> None:
+    async with attacked(tmp_path, opened=1) as attacker:
+        answer = await attacker.raw(pipelined("first") + pipelined("second") + b"X" * 100_000)
+        assert answer.status == 200
+        assert json.loads(answer.body)["outcome"] == "confirmed"  # and nothing behind it
+
+
+# -- row: Stale or retained command, where nobody waits any more
+
+
+async def test_whoever_asks_for_more_and_hangs_up_has_hung_up(tmp_path: Path) -> None:
+    async with attacked(tmp_path) as attacker:
+        slow = Fault(FaultKind.SLOW, seconds=3.0)
+        attacker.site.cloud.faults.always("doorLock.bleOpenInstruction", slow)
+        async with await attacker.connect() as stream:
+            await stream.send(pipelined("gone"))
+            with anyio.fail_after(10):
+                while not attacker.site.cloud.calls["doorLock.bleOpenInstruction"]:
+                    await anyio.sleep(0.02)
+            await stream.send(pipelined("more"))
+            await anyio.sleep(0.1)
+        with anyio.fail_after(2.5):  # before the cloud has answered
+            while (answer := await unlock(attacker.client, "gone")).status_code == 202:
+                await anyio.sleep(0.05)
+        assert answer.json()["code"] == "cancelled"
 
 
 # -- row: Denial by holding the single connection, as far as HTTP goes; rule F7
