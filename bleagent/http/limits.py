@@ -39,15 +39,18 @@ class Buckets:
         return len(self._levels)
 
     def wait(self, key: str, now: float) -> float:
-        """Seconds until the next one may be had; 0 if now."""
-        left = self._level(key, now).left
+        """Seconds until the next one may be had; 0 if now. Changes nothing."""
+        left = self._left(key, now)
         return 0.0 if left >= 1 else (1 - left) * 60 / self._rate.per_minute
 
     def take(self, key: str, now: float) -> float:
         """Take one, if there is one; otherwise the seconds until there is."""
         wait = self.wait(key, now)
-        if not wait:
-            self._level(key, now).left -= 1
+        taken = 0 if wait else 1
+        self._levels[key] = _Level(self._left(key, now) - taken, now)
+        self._levels.move_to_end(key)
+        if len(self._levels) > self._most:
+            self._levels.popitem(last=False)
         return wait
 
     def give_back(self, key: str) -> None:
@@ -55,17 +58,12 @@ class Buckets:
         if (level := self._levels.get(key)) is not None:
             level.left = min(self._rate.burst, level.left + 1)
 
-    def _level(self, key: str, now: float) -> _Level:
+    def _left(self, key: str, now: float) -> float:
         level = self._levels.get(key)
         if level is None:
-            level = self._levels[key] = _Level(float(self._rate.burst), now)
-            if len(self._levels) > self._most:
-                self._levels.popitem(last=False)
-        else:
-            gained = max(0.0, now - level.at) * self._rate.per_minute / 60
-            level.left, level.at = min(self._rate.burst, level.left + gained), now
-            self._levels.move_to_end(key)
-        return level
+            return self._rate.burst
+        gained = max(0.0, now - level.at) * self._rate.per_minute / 60
+        return min(self._rate.burst, level.left + gained)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,13 +98,14 @@ class GuardedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Read on; the time for a later head begins with its first byte.
 
-        What comes before the answer is not read: uvicorn would stop listening until it has
-        answered, and not notice that the caller hangs up (safety A3).
+        What comes before the answer is not read, nor another protocol spoken: uvicorn would stop
+        listening until it has answered, and not notice that the caller hangs up (safety A3).
         """
         if self.transport.is_closing() or self._hasty:
             return
         super().data_received(data)
-        if not self.idle and self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
+        read = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
+        if read and not self.idle and self.conn.trailing_data[0]:
             self._hasty = True
             self.cycle.keep_alive = False
             self.flow.resume_reading()

@@ -25,7 +25,7 @@ from bleagent.http.guard import Guard
 from bleagent.http.limits import Buckets, Limits, Rate, Strangers
 from bleagent.http.listeners import ListenSettings, handed_over, listening
 from bleagent.http.peer import NOBODY, Peer, peer_of_unix
-from bleagent.http.rules import MAX_BODY, MAX_HEAD, MAX_HEADERS, Head, Rules
+from bleagent.http.rules import _ONCE, MAX_BODY, MAX_HEAD, MAX_HEADERS, Head, Rules
 from bleagent.model import Principal
 from protocol import Secret
 
@@ -278,6 +278,28 @@ def test_the_kernel_says_who_is_at_the_other_end() -> None:
 )  # fmt: skip
 def test_what_counts_as_one_client(peer: Peer, name: str) -> None:
     assert peer.name == name
+
+
+ODD = st.binary(max_size=40) | st.sampled_from([b"localhost", b"http://localhost", b"9" * 20, b"%"])
+NAMES = st.sampled_from(
+    [b"host", b"origin", b"authorization", b"content-length", b"content-type", b"cookie",
+     b"transfer-encoding", b"sec-fetch-site", b"idempotency-key"]
+)  # fmt: skip
+
+
+@given(ODD, ODD, st.lists(st.tuples(NAMES, ODD), max_size=12), st.sampled_from([TCP, LOCAL]))
+def test_every_head_gets_a_decision_and_only_ours_come_in(
+    path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], peer: Peer
+) -> None:
+    who = callers()
+    rules = Rules(hosts=("127.0.0.1",), is_token=who.is_token)
+    found = Head(
+        method="POST", raw_path=b"/" + path, query=query, headers=tuple(headers), peer=peer
+    )
+    if rules.refuse(found) is None:
+        named = dict(headers)
+        assert len(named) >= len([name for name, _ in headers if name in _ONCE])
+        assert named[b"host"].strip().split(b":")[0].rstrip(b".").lower() == b"localhost"
 
 
 # -- how often: F4

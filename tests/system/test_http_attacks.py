@@ -351,8 +351,12 @@ async def test_nothing_is_smuggled_in_behind_a_request(tmp_path: Path) -> None:
             assert answer.status in (400, 501)
 
 
-def pipelined(key: str) -> bytes:
-    return f"{UNLOCK}\r\nHost: localhost\r\n{AUTH}\r\nIdempotency-Key: {key}\r\n\r\n".encode()
+def pipelined(key: str, more: str = "") -> bytes:
+    head = f"{UNLOCK}\r\nHost: localhost\r\n{AUTH}\r\nIdempotency-Key: {key}\r\n{more}\r\n"
+    return head.encode()
+
+
+UPGRADE = "Connection: Upgrade\r\nUpgrade: h2c\r\n"
 
 
 async def test_of_requests_that_do_not_wait_for_answers_the_first_is_carried_out(
@@ -364,19 +368,30 @@ async def test_of_requests_that_do_not_wait_for_answers_the_first_is_carried_out
         assert json.loads(answer.body)["outcome"] == "confirmed"  # and nothing behind it
 
 
+async def test_another_protocol_is_not_spoken_and_the_request_carried_out(tmp_path: Path) -> None:
+    async with attacked(tmp_path, opened=1) as attacker:
+        answer = await attacker.raw(pipelined("first", UPGRADE) + b"PRI * HTTP/2.0\r\n")
+        assert answer.status == 200
+
+
 # -- row: Stale or retained command, where nobody waits any more
 
 
-async def test_whoever_asks_for_more_and_hangs_up_has_hung_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lines", "behind"), [("", pipelined("more")), (UPGRADE, b"PRI * HTTP/2.0")]
+)
+async def test_whoever_asks_for_more_and_hangs_up_has_hung_up(
+    tmp_path: Path, lines: str, behind: bytes
+) -> None:
     async with attacked(tmp_path) as attacker:
         slow = Fault(FaultKind.SLOW, seconds=3.0)
         attacker.site.cloud.faults.always("doorLock.bleOpenInstruction", slow)
         async with await attacker.connect() as stream:
-            await stream.send(pipelined("gone"))
+            await stream.send(pipelined("gone", lines))
             with anyio.fail_after(10):
                 while not attacker.site.cloud.calls["doorLock.bleOpenInstruction"]:
                     await anyio.sleep(0.02)
-            await stream.send(pipelined("more"))
+            await stream.send(behind)
             await anyio.sleep(0.1)
         with anyio.fail_after(2.5):  # before the cloud has answered
             while (answer := await unlock(attacker.client, "gone")).status_code == 202:
