@@ -54,10 +54,12 @@ class Callers:
         return self._tokens.principal(authorization)
 
     def is_token(self, text: str) -> bool:
-        """Whether a text is a valid token."""
+        """Whether a text is a token of ours, be it only good at another time."""
         try:
             self._tokens.principal(f"Bearer {text}")
-        except (Unauthorized, UnicodeEncodeError):
+        except Unauthorized as error:
+            return type(error) is not Unauthorized
+        except UnicodeEncodeError:
             return False
         return True
 

@@ -78,6 +78,7 @@ class GuardedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Find out who it is; find a place or go; the time for the first head begins."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # every byte that is not taken counts
         try:
             self.peer = _peer(transport)
         except OSError:  # it is gone already
