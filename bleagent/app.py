@@ -113,13 +113,15 @@ async def _serve(
         )
         ports = Ports(cloud=cloud, ledger=store.ledger, memory=memory, clock=clock)
         tokens, stall = Tokens(found.http_token), StallWatch(clock)
-        callers = Callers(tokens, _users(config))
-        operations = Doors(doors, ports, supervisor, tasks, told, allowed=callers.require_good)
+        users = _users(config)
+        allowed = Callers(tokens, users).require_good
+        operations = Doors(doors, ports, supervisor, tasks, told, allowed=allowed)
         parts = HttpParts(
             doors=operations,
             ledger=store.ledger,
             clock=clock,
-            callers=callers,
+            tokens=tokens,
+            users=users,
             new_id=lambda: secrets.token_hex(12),
             stalled=stall.stalled,
             readiness=lambda: _wrong_with(store, radio),

@@ -25,8 +25,8 @@ from bleagent.model import Action, OperationRecord, OperationRequest
 from bleagent.ports import Clock, Ledger
 from bleagent.radio.airtime import DAY, RadioAir
 
-from .auth import Unauthorized
-from .callers import Callers
+from .auth import Tokens, Unauthorized
+from .callers import Callers, Users
 from .guard import Guard, answer_of, too_many
 from .limits import Buckets, Limits
 from .problems import problem, problem_of
@@ -71,7 +71,7 @@ class HttpParts:
     doors: Doors
     ledger: Ledger
     clock: Clock
-    callers: Callers
+    tokens: Tokens
     new_id: Callable[[], str]
     stalled: Callable[[], bool]
     """Whether this process stood still a moment ago."""
@@ -81,15 +81,22 @@ class HttpParts:
     """Part and what is wrong with it; empty when ready."""
     records: RecordParts | None = None
     """``None``: no records are kept, and who asks for them is told so."""
+    users: Users = field(default_factory=Users)
+    """Who needs no token at the Unix socket."""
     limits: Limits = field(default_factory=Limits)
+
+    def callers(self) -> Callers:
+        """All who may call."""
+        return Callers(self.tokens, self.users)
 
 
 def guarded(
     parts: HttpParts, names: Iterable[str] = (), allowed_hosts: Iterable[str] = ()
 ) -> Guard:
     """The application behind its guard; ``names`` and addresses are those it is asked for by."""
-    rules = Rules(hosts=names, allowed_hosts=allowed_hosts, is_token=parts.callers.is_token)
-    return Guard(create_app(parts), rules, parts.callers, parts.clock, parts.limits)
+    callers = parts.callers()
+    rules = Rules(hosts=names, allowed_hosts=allowed_hosts, is_token=callers.is_token)
+    return Guard(create_app(parts), rules, callers, parts.clock, parts.limits)
 
 
 def create_app(parts: HttpParts) -> FastAPI:
@@ -98,7 +105,7 @@ def create_app(parts: HttpParts) -> FastAPI:
         title="bleagent", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # a path is what it is
     )  # fmt: skip
-    app.state.callers = parts.callers
+    app.state.callers = parts.callers()
     _add_errors(app)
     _add_reads(app, parts)
     add_records(app, parts.records)

@@ -17,7 +17,6 @@ from structlog.testing import capture_logs
 from bleagent.errors import CloudError
 from bleagent.http.app import HttpParts, create_app
 from bleagent.http.auth import Tokens
-from bleagent.http.callers import Callers
 from bleagent.http.problems import RequestUnusable
 from bleagent.http.record_query import parse_query, parse_time, to_cursor
 from bleagent.http.records import RecordParts
@@ -58,7 +57,7 @@ def ask(
 ) -> httpx.Response:
     """One request to the application."""
     parts = HttpParts(
-        doors=NOWHERE, ledger=NOWHERE, clock=FixedClock(), callers=Callers(Tokens(Secret(TOKEN))),
+        doors=NOWHERE, ledger=NOWHERE, clock=FixedClock(), tokens=Tokens(Secret(TOKEN)),
         new_id=str, stalled=lambda: False, air=lambda: None, readiness=dict, records=records,
     )  # fmt: skip
 

@@ -37,7 +37,6 @@ from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory  # noqa: 
 from bleagent.doors import REST, Door, Doors  # noqa: E402
 from bleagent.http.app import HttpParts, create_app  # noqa: E402
 from bleagent.http.auth import Tokens  # noqa: E402
-from bleagent.http.callers import Callers  # noqa: E402
 from bleagent.model import (  # noqa: E402
     InstructionRequest,
     IssuedConfig,
@@ -239,8 +238,7 @@ class Bench:
             doors = Doors(street, ports, Supervisor(owned, links, tasks), tasks)
             ids = count()
             parts = HttpParts(
-                doors=doors, ledger=self._ledger, clock=clock,
-                callers=Callers(Tokens(Secret(TOKEN))),
+                doors=doors, ledger=self._ledger, clock=clock, tokens=Tokens(Secret(TOKEN)),
                 new_id=lambda: f"op-{next(ids)}", stalled=lambda: False, readiness=dict,
                 air=lambda: None,
             )  # fmt: skip

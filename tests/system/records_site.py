@@ -17,7 +17,6 @@ import uvicorn
 from bleagent.clock import SystemClock
 from bleagent.http.app import HttpParts, create_app
 from bleagent.http.auth import Tokens
-from bleagent.http.callers import Callers
 from bleagent.http.records import RecordParts
 from protocol import Secret
 from tests.agent.record_shelf import TinyShelf
@@ -47,8 +46,8 @@ class RecordsSite:
             zone=timezone(timedelta(hours=2)), **self.more,
         )  # fmt: skip
         parts = HttpParts(
-            doors=NOWHERE, ledger=NOWHERE, clock=clock, callers=Callers(Tokens(Secret(TOKEN))),
-            new_id=str, stalled=lambda: False, air=lambda: None, readiness=dict, records=records,
+            doors=NOWHERE, ledger=NOWHERE, clock=clock, tokens=Tokens(Secret(TOKEN)), new_id=str,
+            stalled=lambda: False, air=lambda: None, readiness=dict, records=records,
         )  # fmt: skip
         config = uvicorn.Config(
             create_app(parts), port=self.port, http="h11", ws="none", lifespan="off",
