@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from socket import socket
 from urllib.parse import urlsplit
 
 import anyio
 import structlog
-import uvicorn
 from anyio.abc import TaskGroup
 
 from . import logs
@@ -36,10 +33,13 @@ from .config.secrets import (
     load_vault_keys,
 )
 from .doors import Door, Doors
-from .errors import AgentError, CloudError, ListenError, VaultKeyMissing
+from .errors import AgentError, CloudError, VaultKeyMissing
 from .held_memory import HeldMemory
-from .http.app import HttpParts, create_app
+from .http.app import HttpParts, guarded
 from .http.auth import Tokens
+from .http.callers import Callers, Users
+from .http.listeners import ListenSettings, handed_over, listening
+from .http.server import Server, make_server
 from .model import LockFacts
 from .operation_log import OperationLog
 from .policy import Listening
@@ -113,12 +113,15 @@ async def _serve(
         )
         ports = Ports(cloud=cloud, ledger=store.ledger, memory=memory, clock=clock)
         tokens, stall = Tokens(found.http_token), StallWatch(clock)
-        operations = Doors(doors, ports, supervisor, tasks, told, allowed=tokens.require_good)
+        users = _users(config)
+        allowed = Callers(tokens, users).require_good
+        operations = Doors(doors, ports, supervisor, tasks, told, allowed=allowed)
         parts = HttpParts(
             doors=operations,
             ledger=store.ledger,
             clock=clock,
             tokens=tokens,
+            users=users,
             new_id=lambda: secrets.token_hex(12),
             stalled=stall.stalled,
             readiness=lambda: _wrong_with(store, radio),
@@ -187,64 +190,38 @@ def _wrong_with(store: SqliteStore, radio: LockRadio) -> dict[str, str]:
     return wrong
 
 
-class _ToldByUs(logging.Filter):
-    """uvicorn's own line about a port that it cannot have; ours says it with advice."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not isinstance(record.msg, OSError)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to us and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[int], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """None: uvicorn would raise them once more after it has stopped."""
-        yield
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Listen, and tell the port. Raises ListenError."""
-        logging.getLogger("uvicorn.error").addFilter(_ToldByUs())
-        try:
-            await super().startup(sockets)
-        except SystemExit as error:
-            cause = error.__context__
-            reason = os.strerror(cause.errno or 0) if isinstance(cause, OSError) else "unknown"
-            where = f"{self.config.host}:{self.config.port}"
-            raise ListenError(f"{where} cannot be listened on: {reason}") from None
-        if self.started and self.servers:
-            port = self.servers[0].sockets[0].getsockname()[1]
-            log.info("agent.ready", port=port)
-            SystemdManager().notify("READY=1")
-            self._on_ready(port)
-
-
 async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], None]) -> None:
-    settings = uvicorn.Config(
-        create_app(parts),
-        host=config.http.host,
-        port=config.http.port,
-        http="h11",
-        ws="none",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=int(STOP_GRACE),
+    """Serve requests until told to stop. Raises ListenError."""
+    http = config.http
+    settings = ListenSettings(
+        host=http.host if http.tcp else None, port=http.port, path=http.socket,
+        group=http.socket_group, inherited=handed_over(os.environ, os.getpid()),
+    )  # fmt: skip
+    with listening(settings) as listeners:
+
+        def ready() -> None:
+            log.info("agent.ready", port=listeners.port, socket=str(http.socket or ""))
+            SystemdManager().notify("READY=1")
+            on_ready(listeners.port)
+
+        app = guarded(parts, listeners.names, http.allowed_hosts)
+        server = make_server(app, ready, stop_within=STOP_GRACE)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_on_signal, server)
+            await server.serve(sockets=listeners.sockets)
+            tasks.cancel_scope.cancel()
+
+
+def _users(config: Config) -> Users:
+    """Whose programs may call without a token."""
+    named = config.http.users
+    return Users(
+        uids=frozenset().union(*(one.uids for one in named)),
+        gids=frozenset().union(*(one.gids for one in named)),
     )
-    server = _Server(settings, on_ready)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_on_signal, server)
-        await server.serve()
-        tasks.cancel_scope.cancel()
 
 
-async def _stop_on_signal(server: uvicorn.Server) -> None:
+async def _stop_on_signal(server: Server) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for received in signals:
             log.info("agent.stopping", signal=received.name)

@@ -69,6 +69,8 @@ class Address:
 
     url: str
     token: Secret
+    socket: Path | None = None
+    """Its Unix socket, where it does not listen otherwise."""
 
 
 def find_daemon(config: Path | None, url: str | None, token_file: Path | None) -> Address:
@@ -81,15 +83,18 @@ def find_daemon(config: Path | None, url: str | None, token_file: Path | None) -
     if config is None and (url is None or token_file is None):
         raise DaemonUnnamed("it is not said which daemon to ask")
     read = None if config is None else load_config(config)
+    socket = None
     if url is not None:
         _require_safe(url)
-    elif read is not None:
+    elif read is not None and read.http.tcp:
         url = _url_of(read)
+    elif read is not None:
+        url, socket = "http://localhost", read.http.socket
     if token_file is not None:
         token = without_line_end(read_secret(token_file))
     elif read is not None:
         token = _token_of(read)
-    return Address(url=str(url).rstrip("/"), token=token)
+    return Address(url=str(url).rstrip("/"), token=token, socket=socket)
 
 
 def _url_of(config: Config) -> str:
@@ -134,12 +139,14 @@ class DaemonClient:
     """
 
     def __init__(self, address: Address) -> None:
-        self._url = address.url
+        self._url = address.url if address.socket is None else str(address.socket)
+        through = None if address.socket is None else str(address.socket)
         self._client = httpx.Client(
             base_url=address.url,
             headers={b"Authorization": b"Bearer " + address.token.reveal()},
             timeout=TIMEOUT,
             trust_env=False,
+            transport=httpx.HTTPTransport(uds=through, trust_env=False),
         )
 
     def __enter__(self) -> Self:

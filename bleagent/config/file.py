@@ -7,7 +7,6 @@ description is what an error message says was expected.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import tomllib
 from collections.abc import Mapping
@@ -25,15 +24,10 @@ from protocol.dpmap import LockGeneration
 
 from .base import Section, mismatch
 from .errors import explain
+from .http import HttpConfig, loopback
 from .radio import LockRadioConfig, RadioConfig, check_radio
 from .secret_source import SecretSource, absolute
 from .sinks import RecordsConfig, SinkConfig, check_sinks
-
-
-def _loopback(host: str) -> str:
-    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-        raise ValueError
-    return host
 
 
 def _base_url(url: str) -> str:
@@ -41,22 +35,10 @@ def _base_url(url: str) -> str:
     if not parts.hostname or parts.query or parts.fragment or parts.username:
         raise ValueError
     if parts.scheme == "http":
-        _loopback(parts.hostname)
+        loopback(parts.hostname)
     elif parts.scheme != "https":
         raise ValueError
     return url
-
-
-class HttpConfig(Section):
-    """The HTTP trigger: loopback TCP."""
-
-    host: Annotated[str, AfterValidator(_loopback)] = Field(
-        default="127.0.0.1", description="a loopback address such as 127.0.0.1"
-    )
-    port: int = Field(
-        default=8580, ge=0, le=65535, description="a port from 0 (any free one) to 65535"
-    )
-    token: SecretSource = Field(description='{ credential = "NAME" } or { file = "PATH" }')
 
 
 class CloudConfig(Section):

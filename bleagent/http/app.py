@@ -6,8 +6,8 @@ No GET acts. A caller that hangs up before the commit point stops the operation.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -26,9 +26,13 @@ from bleagent.ports import Clock, Ledger
 from bleagent.radio.airtime import DAY, RadioAir
 
 from .auth import Tokens, Unauthorized
+from .callers import Callers, Users
+from .guard import Guard, answer_of, too_many
+from .limits import Buckets, Limits
 from .problems import problem, problem_of
 from .records import RecordParts, add_records
-from .requests import MAX_BODY, Caller, read_body
+from .requests import Caller, read_body
+from .rules import MAX_BODY, Rules
 from .views import locks_view, operation_view, status_of
 
 DEFAULT_DEADLINE = 15.0
@@ -77,17 +81,35 @@ class HttpParts:
     """Part and what is wrong with it; empty when ready."""
     records: RecordParts | None = None
     """``None``: no records are kept, and who asks for them is told so."""
+    users: Users = field(default_factory=Users)
+    """Who needs no token at the Unix socket."""
+    limits: Limits = field(default_factory=Limits)
+
+    def callers(self) -> Callers:
+        """All who may call."""
+        return Callers(self.tokens, self.users)
+
+
+def guarded(
+    parts: HttpParts, names: Iterable[str] = (), allowed_hosts: Iterable[str] = ()
+) -> Guard:
+    """The application behind its guard; ``names`` and addresses are those it is asked for by."""
+    callers = parts.callers()
+    rules = Rules(hosts=names, allowed_hosts=allowed_hosts, is_token=callers.is_token)
+    return Guard(create_app(parts), rules, callers, parts.clock, parts.limits)
 
 
 def create_app(parts: HttpParts) -> FastAPI:
     """The application; documentation pages come with a later form of it."""
     app = FastAPI(
-        title="bleagent", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY
-    )
-    app.state.tokens = parts.tokens
+        title="bleagent", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY,
+        redirect_slashes=False,  # a path is what it is
+    )  # fmt: skip
+    app.state.callers = parts.callers()
     _add_errors(app)
     _add_reads(app, parts)
     add_records(app, parts.records)
+    operations = Buckets(parts.limits.operations)
 
     @app.post("/v1/locks/{lock}/hint")
     async def hint(lock: str, _caller: Caller) -> Response:
@@ -123,9 +145,12 @@ def create_app(parts: HttpParts) -> FastAPI:
             after=body.after,
             stale=stale,
         )
+        if wait := await _to_wait(operations, parts, asked):
+            return answer_of(too_many("operations", wait))
         record, new = await _unless_gone(request, lambda: parts.doors.operate(asked))
         headers = {"Location": f"/v1/operations/{record.id}", "Cache-Control": "no-store"}
         if not new:
+            operations.give_back(caller.id)
             headers["Idempotency-Replayed"] = "true"
         return JSONResponse(operation_view(record), status_of(record), headers)
 
@@ -188,6 +213,16 @@ def _add_errors(app: FastAPI) -> None:
 def _invalid(fields: list[str]) -> Response:
     named = ", ".join(sorted(set(fields)))
     return problem(422, "request-invalid", f"cannot be used: {named}", API)
+
+
+async def _to_wait(operations: Buckets, parts: HttpParts, asked: OperationRequest) -> float:
+    """Seconds until this caller may operate a door again; a known key operates none."""
+    who = asked.principal.id
+    wait = operations.take(who, parts.clock.now())
+    # Looked up only here, for this costs an opening time.
+    if wait and await parts.ledger.known(who, asked.key) is not None:
+        return 0.0
+    return wait
 
 
 def _fingerprint(lock: str, action: Action, body: OperateBody) -> str:

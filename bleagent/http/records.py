@@ -20,7 +20,8 @@ from bleagent.record import Carriage, StoredRecord
 from .problems import UnknownRecord, problem
 from .record_query import parse_query, parse_time, to_cursor
 from .record_views import Verified, outbox_view, record_view, verified_view
-from .requests import MAX_BODY, Caller, read_body
+from .requests import Caller, read_body
+from .rules import MAX_BODY
 
 log = structlog.get_logger()
 

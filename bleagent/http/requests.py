@@ -8,15 +8,15 @@ from fastapi import Depends, Header, Request
 
 from bleagent.model import Principal
 
-from .auth import Tokens
-
-MAX_BODY = 4096
+from .callers import Callers
+from .peer import peer_of
+from .rules import MAX_BODY
 
 
 def principal(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
     """Who calls. Raises Unauthorized."""
-    tokens: Tokens = request.app.state.tokens
-    return tokens.principal(authorization)
+    callers: Callers = request.app.state.callers
+    return callers.principal(authorization, peer_of(request.scope))
 
 
 Caller = Annotated[Principal, Depends(principal)]

@@ -81,12 +81,13 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
     assert spelled_out.locks[0].generation == default.locks[0].generation
 
 
-def test_each_sink_that_the_example_comments_out_can_be_used(tmp_path: Path) -> None:
+def test_each_section_that_the_example_comments_out_can_be_used(tmp_path: Path) -> None:
     lines = [
-        re.sub(r"^#(?=   [a-z_]+ = | \[\[sinks)", "", line)
+        re.sub(r"^#(?=   [a-z_]+ = | \[\[(sinks|http\.users)\])", "", line)
         for line in EXAMPLE.read_text(encoding="utf-8").splitlines()
     ]
     config = load_config(written(tmp_path, "\n".join(lines)))
+    assert [one.uids for one in config.http.users] == [{1000}]
     assert [one.type for one in config.sinks] == ["openapi", "tuyalink", "webhook", "file"]
     plain = {"name": None, "tls": True, "allow_private": False, "max_bytes": 10_000_000, "keep": 5}
     for sink in config.sinks:
@@ -109,6 +110,40 @@ def test_the_defaults_are_those_of_the_rules(tmp_path: Path) -> None:
     assert (config.cloud.transport, config.cloud.signer) == (Transport.ACTION, Signer.FAAS)
     assert config.state_dir == Path("/var/lib/bleagent")
     assert config.lock("back-door") is None
+
+
+def test_users_are_looked_up_on_this_machine(tmp_path: Path) -> None:
+    users = (
+        '[[http.users]]\nuser = "root"\n[[http.users]]\nuid = 7\n[[http.users]]\ngroup = "root"\n'
+    )
+    more = 'socket = "/run/bleagent/http.sock"\ntcp = false\nallowed_hosts = ["gate.lan"]\n'
+    http = load_config(written(tmp_path, HTTP + more + users + CLOUD + LOCK)).http
+    assert [one.uids for one in http.users] == [{0}, {7}, set()]
+    assert [one.gids for one in http.users] == [set(), set(), {0}]
+    assert (http.tcp, http.socket) == (False, Path("/run/bleagent/http.sock"))
+
+
+USER = HTTP + "[[http.users]]\n"
+PATH_OF_SOCKET = "expected the absolute path of a Unix socket, of at most 100 bytes"
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        (HTTP + "tcp = false\n", "http: found neither tcp nor socket, expected at least"),
+        (HTTP + 'socket = "run/x"\n', f'http.socket: found "run/x", {PATH_OF_SOCKET}'),
+        (HTTP + f'socket = "/{"x" * 100}"\n', PATH_OF_SOCKET),
+        (HTTP + 'socket_group = "x"\n', "http: found socket_group without socket, expected both"),
+        (HTTP + 'allowed_hosts = ["a:80"]\n', "expected an array of names or addresses"),
+        (USER, "http.users[0]: found none of them, expected one of uid, user and group"),
+        (USER + 'uid = 1\nuser = "root"\n', "found uid and user, expected one of"),
+        (USER + 'user = "no-such-user"\n', 'found user "no-such-user", expected one of this'),
+        (USER + "uid = -1\n", "http.users[0].uid: found -1, expected a uid"),
+        (USER + "uid = 65534\n", "found uid of 65534, expected one that is not everybody's"),
+    ],
+)  # fmt: skip
+def test_where_the_trigger_cannot_listen(tmp_path: Path, section: str, words: str) -> None:
+    assert words in complaint(tmp_path, section + CLOUD + LOCK)
 
 
 def test_a_lock_overrides_some_strategies_and_inherits_the_others(tmp_path: Path) -> None:
@@ -226,7 +261,10 @@ LITERAL = (
         (
             "[http]",
             '[http]\ntokn = "canary"',
-            ("http.tokn: found an unknown key, expected one of host, port, token"),
+            (
+                "http.tokn: found an unknown key, expected one of tcp, host, port, socket, "
+                "socket_group, allowed_hosts, users, token"
+            ),
         ),
         (
             "[http]",
