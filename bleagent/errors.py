@@ -211,6 +211,13 @@ class UnknownLock(Rejected):
     advice = "GET /v1/locks lists the configured locks."
 
 
+class ScopeMissing(Rejected):
+    """The caller is known and may not do this."""
+
+    code = "scope-missing"
+    advice = "Use a token that has the named scope; `bleagent token create --scope ...` makes one."
+
+
 class LockBusy(Rejected):
     """An operation of this lock is running."""
 

@@ -29,6 +29,7 @@ from .record import (
     TakenCounts,
     TakenReport,
 )
+from .tokens import StoredToken
 
 
 class Clock(Protocol):
@@ -252,6 +253,26 @@ class LockMemory(Protocol):
 
     async def keep_issued_config(self, lock: str, config: IssuedConfig) -> None:
         """Replace the last one."""
+        ...
+
+
+class TokenBook(Protocol):
+    """Tokens on disk, without their secrets. All raise StoreError; each change is on disk."""
+
+    async def tokens(self) -> list[StoredToken]:
+        """All of them, oldest first, those that are good for nothing included."""
+        ...
+
+    async def add(self, token: StoredToken) -> None:
+        """Store a new one; raises StoreError also where its id is taken."""
+        ...
+
+    async def revoke(self, token_id: str, *, unix: float) -> StoredToken | None:
+        """It is good for nothing since then, or since before; ``None`` where there is none."""
+        ...
+
+    async def remove(self, token_id: str) -> None:
+        """Forget one that is good for nothing any more."""
         ...
 
 

@@ -12,11 +12,14 @@ from bleagent.errors import (
     KeyReused,
     LockBusy,
     NotWarm,
+    ScopeMissing,
     StoreError,
     TooLate,
     UnknownLock,
     UnresolvedOperation,
 )
+from bleagent.issued_tokens import DateUnknown, TooManyTokens, UnknownToken
+from bleagent.tokens import TokenUnusable
 
 
 class RequestUnusable(AgentError):
@@ -35,6 +38,11 @@ class UnknownRecord(AgentError):
 
 STATUS: dict[type[AgentError], int] = {
     UnknownLock: 404,
+    ScopeMissing: 403,
+    TokenUnusable: 422,
+    UnknownToken: 404,
+    TooManyTokens: 409,
+    DateUnknown: 503,
     KeyReused: 422,
     LockBusy: 409,
     UnresolvedOperation: 409,

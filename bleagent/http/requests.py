@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
 from bleagent.model import Principal
+from bleagent.tokens import ADMIN, READ, RECORDS, operate
 
-from .auth import Tokens
+from .auth import Tokens, require_scope
 
 MAX_BODY = 4096
 
@@ -20,6 +22,27 @@ def principal(request: Request, authorization: Annotated[str | None, Header()] =
 
 
 Caller = Annotated[Principal, Depends(principal)]
+
+
+def _having(scope: str) -> Callable[[Principal], Principal]:
+    def check(caller: Caller) -> Principal:
+        require_scope(caller, scope)
+        return caller
+
+    return check
+
+
+def _operator(lock: str, caller: Caller) -> Principal:
+    # Before it is looked whether there is such a lock: who may not operate it is not told.
+    require_scope(caller, operate(lock))
+    return caller
+
+
+# Who calls, and may do this. Each raises Unauthorized or ScopeMissing.
+Reader = Annotated[Principal, Depends(_having(READ))]
+RecordReader = Annotated[Principal, Depends(_having(RECORDS))]
+Administrator = Annotated[Principal, Depends(_having(ADMIN))]
+Operator = Annotated[Principal, Depends(_operator)]
 
 
 async def read_body(request: Request) -> bytes | None:
