@@ -168,7 +168,7 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(AgentError)
     async def agent_error(_request: Request, error: AgentError) -> Response:
         if isinstance(error, Unauthorized):
-            return problem(401, error.code, str(error), error.advice)
+            return problem(error.status, error.code, str(error), error.advice)
         return problem_of(error)
 
     @app.exception_handler(StarletteHTTPException)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
+from typing import ClassVar
 
 from bleagent.errors import AgentError, ScopeMissing
 from bleagent.issued_tokens import DateUnknown, IssuedTokens, Revoked
@@ -19,13 +20,15 @@ CONFIGURED = "token"
 class Unauthorized(AgentError):
     """No token, or a wrong one."""
 
+    status: ClassVar[int] = 401
     code = "unauthorized"
     advice = "Send a valid token as `Authorization: Bearer ...`."
 
 
 class NotYet(Unauthorized):
-    """A token with an end, before the date is trusted (safety E2)."""
+    """A good token with an end, before the date is trusted (safety E2): to be shown again."""
 
+    status = 503
     code = DateUnknown.code
     advice = DateUnknown.advice
 

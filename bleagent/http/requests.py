@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -15,7 +15,13 @@ from .auth import Tokens, require_scope
 MAX_BODY = 4096
 
 
-def principal(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
+# These are coroutines although they wait for nothing: FastAPI would call a plain function in a
+# thread, which costs time, and tokens are the event loop's.
+
+
+async def principal(
+    request: Request, authorization: Annotated[str | None, Header()] = None
+) -> Principal:
     """Who calls. Raises Unauthorized."""
     tokens: Tokens = request.app.state.tokens
     return tokens.principal(authorization)
@@ -24,15 +30,15 @@ def principal(request: Request, authorization: Annotated[str | None, Header()] =
 Caller = Annotated[Principal, Depends(principal)]
 
 
-def _having(scope: str) -> Callable[[Principal], Principal]:
-    def check(caller: Caller) -> Principal:
+def _having(scope: str) -> Callable[[Principal], Awaitable[Principal]]:
+    async def check(caller: Caller) -> Principal:
         require_scope(caller, scope)
         return caller
 
     return check
 
 
-def _operator(lock: str, caller: Caller) -> Principal:
+async def _operator(lock: str, caller: Caller) -> Principal:
     # Before it is looked whether there is such a lock: who may not operate it is not told.
     require_scope(caller, operate(lock))
     return caller
