@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import tzinfo
 
 import anyio
 
-from .errors import AgentError, Rejected, ScopeMissing, StoreError
+from .errors import AgentError, Rejected, ScopeMissing, StoreError, TokenUnusable
+from .guests import GuestTerms
 from .model import Principal
 from .ports import Clock, TokenBook
 from .tokens import (
     PREFIX,
     ShownToken,
     StoredToken,
-    TokenUnusable,
     allows,
     make_token,
     operate,
@@ -52,6 +53,13 @@ class DateUnknown(AgentError):
     advice = "Wait until the agent has had the date from the cloud; a token without an end works."
 
 
+class NotNow(Rejected):
+    """A guest's token outside of its hours or days."""
+
+    code = "outside-window"
+    advice = "Come back within the hours that were agreed."
+
+
 class UnknownToken(AgentError):
     """No token of that id."""
 
@@ -69,13 +77,21 @@ class TooManyTokens(Rejected):
 class IssuedTokens:
     """The tokens of this gateway; ``load`` them before anybody is asked.
 
-    ``random`` gives so many bytes that nobody can foretell.
+    ``random`` gives so many bytes that nobody can foretell; ``zone`` is that of guests' hours,
+    ``None`` this machine's.
     """
 
-    def __init__(self, book: TokenBook, clock: Clock, random: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        book: TokenBook,
+        clock: Clock,
+        random: Callable[[int], bytes],
+        zone: tzinfo | None = None,
+    ) -> None:
         self._book = book
         self._clock = clock
         self._random = random
+        self._zone = zone
         self._held: dict[str, StoredToken] = {}
         self._one_at_a_time = anyio.Lock()
 
@@ -92,6 +108,7 @@ class IssuedTokens:
 
         Raises:
             DateUnknown: it is a token of ours that has an end, and the date is not trusted.
+            NotNow: it is a guest's, outside of its hours.
         """
         try:
             shown = parse_token(text)
@@ -102,13 +119,19 @@ class IssuedTokens:
         right = shown.is_of(_NO_DIGEST if found is None else found.digest)
         if found is None or not right or found.revoked is not None or self._ended(found):
             return None
-        return Principal(id=found.principal, scopes=found.scopes, expires=found.expires)
+        return Principal(
+            id=found.principal,
+            guest=found.guest is not None,
+            scopes=found.scopes,
+            expires=self._good_until(found),
+            times=None if found.guest is None else found.guest.times,
+        )
 
     def require_good(self, principal: Principal, lock: str) -> None:
         """Asked again at the commit point, of what is held now.
 
         Raises:
-            Revoked, Expired, DateUnknown: it is good for nothing any more.
+            Revoked, Expired, NotNow, DateUnknown: it is good for nothing any more.
             ScopeMissing: it may not operate this lock.
         """
         found = self._held.get(principal.id.removeprefix(PREFIX))
@@ -118,14 +141,20 @@ class IssuedTokens:
             raise Expired("the token ended while the operation was on its way")
         if not allows(found.scopes, operate(lock)):
             raise ScopeMissing(f"it takes the scope {operate(lock)}")
+        self._good_until(found)
 
     async def create(
-        self, *, label: str, scopes: frozenset[str], expires: float | None
+        self,
+        *,
+        label: str,
+        scopes: frozenset[str],
+        expires: float | None,
+        guest: GuestTerms | None = None,
     ) -> tuple[StoredToken, ShownToken]:
         """A new token, stored; its secret is in the second and nowhere else.
 
         Raises:
-            TokenUnusable: it would have ended already.
+            TokenUnusable: it would have ended already, or never be good for anything.
             DateUnknown: it has an end, and the date is not trusted.
             TooManyTokens: there is no room.
             StoreError: nothing was stored.
@@ -135,12 +164,14 @@ class IssuedTokens:
             self._require_date()
             if expires <= now:
                 raise TokenUnusable("expires: found a time that has passed, expected a later one")
+        if guest is not None:
+            _require_bounds(guest, expires)
         async with self._one_at_a_time:
             await self._make_room()
             shown = make_token(self._random)
             kept = StoredToken(
                 id=shown.id, label=label, digest=shown.digest, scopes=scopes, created=now,
-                expires=expires,
+                expires=expires, guest=guest,
             )  # fmt: skip
             await self._book.add(kept)
             self._held[kept.id] = kept
@@ -174,6 +205,10 @@ class IssuedTokens:
         """Whether it is revoked, or certainly expired."""
         return token.revoked is not None or (self._clock.trusted and self._ended(token))
 
+    async def used(self) -> dict[str, int]:
+        """Openings of guests by the token's id, where they are counted. Raises StoreError."""
+        return await self._book.used()
+
     async def _make_room(self) -> None:
         while len(self._held) >= MOST:
             spent = next((one for one in self.all() if self.good_for_nothing(one)), None)
@@ -188,6 +223,24 @@ class IssuedTokens:
         self._require_date()
         return token.expires <= self._clock.unix()
 
+    def _good_until(self, token: StoredToken) -> float | None:
+        """Unix seconds. Raises NotNow, DateUnknown."""
+        if token.guest is None:
+            return token.expires
+        self._require_date()
+        until = token.guest.open_until(self._clock.unix(), self._zone)
+        if until is None:
+            raise NotNow("this token is not good at this hour")
+        return until if token.expires is None else min(until, token.expires)
+
     def _require_date(self) -> None:
         if not self._clock.trusted:
             raise DateUnknown("an end was given, and the date is not certain")
+
+
+def _require_bounds(guest: GuestTerms, expires: float | None) -> None:
+    """A guest leaves some day. Raises TokenUnusable."""
+    if expires is None:
+        raise TokenUnusable("guest: found no end, expected expires or expires_in")
+    if guest.begins is not None and guest.begins >= expires:
+        raise TokenUnusable("begins: found a time that is not before the end, expected one that is")

@@ -152,7 +152,9 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     """What the credential allows (``tokens.allows``); nothing by default."""
     expires: float | None = None
-    """Unix seconds of trusted time at which the credential ends."""
+    """Unix seconds of trusted time at which the credential ends, or a guest's window."""
+    times: int | None = None
+    """How many openings a guest has in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

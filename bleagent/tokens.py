@@ -18,7 +18,8 @@ from hashlib import sha256
 
 from protocol import Secret
 
-from .errors import AgentError
+from .errors import TokenUnusable
+from .guests import GuestTerms
 
 PREFIX = "blk_"
 ID_BYTES, SECRET_BYTES = 4, 32
@@ -37,13 +38,6 @@ _ID = re.compile(r"(?:blk_)?([0-9a-f]{8})")
 _SCOPE = re.compile(r"read|records|admin|operate:(?:\*|[a-z0-9-]{1,32})")
 
 
-class TokenUnusable(AgentError):
-    """A token, or what was asked of a new one; says what was found and expected, no secret."""
-
-    code = "token-unusable"
-    advice = "Correct what is named and ask again; `bleagent token create --help` has the forms."
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredToken:
     """A token as it is kept: everything but its secret. Times are Unix seconds."""
@@ -56,6 +50,7 @@ class StoredToken:
     created: float
     expires: float | None = None
     revoked: float | None = None
+    guest: GuestTerms | None = None
 
     @property
     def principal(self) -> str:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from .errors import AgentError
-from .tokens import MAX_LABEL, TokenUnusable, parse_id
+from .errors import AgentError, TokenUnusable
+from .tokens import MAX_LABEL, parse_id
 
 if TYPE_CHECKING:
     from .records_client import DaemonClient
@@ -44,23 +44,42 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @tokens_app.command()
-def create(
+def create(  # noqa: PLR0913 -- options
+    *,
     scope: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--scope",
             "-s",
             help="read, records, admin, operate:LOCK or operate:*; several times. None contains "
             "another one; who has admin can make tokens with any.",
         ),
-    ],
-    *,
+    ] = None,
+    lock: Annotated[
+        str | None,
+        typer.Option("--lock", "-l", help="Instead: a guest, who opens and locks this one."),
+    ] = None,
     label: Annotated[
         str, typer.Option("--label", help=f"Whose it is, at most {MAX_LABEL} characters.")
     ] = "",
     expires: Annotated[
         str | None,
-        typer.Option("--expires", help="30d (m, h, d, w), or 2026-01-31, '2026-01-31 18:30'."),
+        typer.Option(
+            "--expires",
+            "--until",
+            help="30d (m, h, d, w), or 2026-01-31, '2026-01-31 18:30'. A guest needs it.",
+        ),
+    ] = None,
+    begins: Annotated[str | None, typer.Option("--from", help="A guest: not before.")] = None,
+    weekdays: Annotated[
+        str | None, typer.Option("--weekdays", help="A guest: on these only, mon,tue,...")
+    ] = None,
+    between: Annotated[
+        str | None,
+        typer.Option("--between", help="A guest: at these hours of the gateway, 08:00-18:00."),
+    ] = None,
+    times: Annotated[
+        int | None, typer.Option("--times", min=1, help="A guest: so many openings.")
     ] = None,
     as_json: AsJson = False,
     config: Config = None,
@@ -70,8 +89,21 @@ def create(
     """Make a token and print it: this once, for nobody can read it again.
 
     Exit status: 0 done, 1 the daemon said no, 2 it could not be asked.
-    """  # fmt: skip
-    what = {"label": label, "scopes": scope, **_end(expires)}
+    """
+    terms = {
+        "begins": None if begins is None else _time(begins, "--from", "a time"),
+        "weekdays": None if weekdays is None else weekdays.split(","),
+        "between": between,
+        "times": times,
+    }
+    said = {name: value for name, value in terms.items() if value is not None}
+    if (lock is None) == (not scope) or (said and lock is None):
+        _unusable(
+            "say --scope, or --lock for a guest (with --until, and --from, --weekdays, --between "
+            "and --times as you like)"
+        )
+    guest = None if lock is None else {"lock": lock, **said}
+    what = {"label": label, "scopes": scope or None, "guest": guest, **_end(expires)}
     with _daemon(config, url, token_file) as client:
         made = client.create_token(what)
     if as_json:
@@ -145,12 +177,17 @@ def _end(text: str | None) -> dict[str, Any]:
         return {}
     if (span := re.fullmatch(r"(\d{1,6})([mhdw])", text, re.ASCII)) is not None:
         return {"expires_in": int(span[1]) * SECONDS[span[2]]}
+    return {"expires": _time(text, "--expires", "a span such as 30d or 12h, or a time")}
+
+
+def _time(text: str, option: str, expected: str) -> str:
+    """People write no offset and mean their own."""
     try:
-        return {"expires": datetime.fromisoformat(text).astimezone().isoformat()}
+        return datetime.fromisoformat(text).astimezone().isoformat()
     except (ValueError, OverflowError):
         _unusable(
-            f"--expires: found {text!r}, expected a span such as 30d or 12h, or a time such as "
-            "2026-01-31, '2026-01-31 18:30' or 2026-01-31T18:30:00Z"
+            f"{option}: found {text!r}, expected {expected} such as 2026-01-31, "
+            "'2026-01-31 18:30' or 2026-01-31T18:30:00Z"
         )
 
 
@@ -166,7 +203,7 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
         _text(one.get("id")),
         _text(one.get("state")),
         _local(one.get("expires")),
-        _text(",".join(map(str, one.get("scopes") or ()))),
+        _text(",".join(map(str, one.get("scopes") or ())) + _terms(one.get("guest"))),
         _text(one.get("label")),
     )
 
@@ -175,6 +212,21 @@ def _words(one: Mapping[str, Any]) -> str:
     token_id, _, expires, scopes, label = _row(one)
     named = f"{token_id} ({label})" if label else token_id
     return f"{named}, {scopes}" + ("" if expires == "never" else f", until {expires}")
+
+
+def _terms(guest: object) -> str:
+    """A guest's, behind its scope."""
+    if not isinstance(guest, dict):
+        return ""
+    words = ["guest"]
+    if guest.get("begins"):
+        words.append(f"from {_local(guest['begins'])}")
+    words += [",".join(map(str, guest["weekdays"]))] if guest.get("weekdays") else []
+    words += [str(guest["between"])] if guest.get("between") else []
+    if guest.get("times"):
+        used = f"{guest['used']} of " if "used" in guest else ""
+        words.append(f"{used}{guest['times']} openings")
+    return f" ({', '.join(words)})"
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import ClassVar
 
 from bleagent.errors import AgentError, ScopeMissing
-from bleagent.issued_tokens import DateUnknown, IssuedTokens, Revoked
+from bleagent.issued_tokens import DateUnknown, IssuedTokens, NotNow, Revoked
 from bleagent.model import Principal
 from bleagent.ports import Clock
 from bleagent.tokens import EVERY_SCOPE, allows
@@ -31,6 +31,14 @@ class NotYet(Unauthorized):
     status = 503
     code = DateUnknown.code
     advice = DateUnknown.advice
+
+
+class Outside(Unauthorized):
+    """A guest's good token, at another hour than was agreed."""
+
+    status = 403
+    code = NotNow.code
+    advice = NotNow.advice
 
 
 class Tokens:
@@ -57,6 +65,7 @@ class Tokens:
             Unauthorized: no token, or one that is unknown, revoked or expired; nobody is told
                 which.
             NotYet: it has an end, and the date is not trusted.
+            Outside: it is a guest's, outside of its hours.
         """
         scheme, _, given = (authorization or "").partition(" ")
         given = given.strip()
@@ -73,13 +82,15 @@ class Tokens:
             return None if self._issued is None else self._issued.principal(given)
         except DateUnknown:
             raise NotYet("this token has an end, and the date is not certain") from None
+        except NotNow as error:
+            raise Outside(str(error)) from None
 
     def require_good(self, principal: Principal, lock: str) -> None:
         """Asked again at the commit point: what was good when the request came may not be now.
 
         Raises:
             Revoked: the token that was shown has been replaced or revoked since.
-            Expired, DateUnknown, ScopeMissing: see ``IssuedTokens.require_good``.
+            Expired, NotNow, DateUnknown, ScopeMissing: see ``IssuedTokens.require_good``.
         """
         if principal.id != CONFIGURED and self._issued is not None:
             self._issued.require_good(principal, lock)

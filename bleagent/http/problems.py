@@ -14,12 +14,13 @@ from bleagent.errors import (
     NotWarm,
     ScopeMissing,
     StoreError,
+    TokenUnusable,
     TooLate,
     UnknownLock,
     UnresolvedOperation,
+    UsesSpent,
 )
-from bleagent.issued_tokens import DateUnknown, TooManyTokens, UnknownToken
-from bleagent.tokens import TokenUnusable
+from bleagent.issued_tokens import DateUnknown, NotNow, TooManyTokens, UnknownToken
 
 
 class RequestUnusable(AgentError):
@@ -39,6 +40,8 @@ class UnknownRecord(AgentError):
 STATUS: dict[type[AgentError], int] = {
     UnknownLock: 404,
     ScopeMissing: 403,
+    UsesSpent: 403,
+    NotNow: 403,
     TokenUnusable: 422,
     UnknownToken: 404,
     TooManyTokens: 409,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import anyio.lowlevel
 
 from bleagent.errors import StoreError
-from bleagent.tokens import StoredToken
+from bleagent.tokens import PREFIX, StoredToken
 
 
 @dataclass(slots=True)
@@ -16,6 +17,8 @@ class MemoryTokens:
 
     kept: dict[str, StoredToken] = field(default_factory=dict)
     fails: bool = False
+    uses: dict[str, str] = field(default_factory=dict)
+    """Operation and principal; shared with ``MemoryLedger``: one commit changes them."""
 
     async def tokens(self) -> list[StoredToken]:
         """All of them, oldest first."""
@@ -41,6 +44,13 @@ class MemoryTokens:
         """Forget one."""
         await self._disk()
         self.kept.pop(token_id, None)
+        for operation in [one for one, of in self.uses.items() if of == PREFIX + token_id]:
+            del self.uses[operation]
+
+    async def used(self) -> dict[str, int]:
+        """As the ledger's list has it."""
+        await self._disk()
+        return dict(Counter(one.removeprefix(PREFIX) for one in self.uses.values()))
 
     async def _disk(self) -> None:
         await anyio.lowlevel.checkpoint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC
 from itertools import count
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 
 from bleagent.doors import Doors
 from bleagent.errors import AgentError, ScopeMissing, StoreError
+from bleagent.guests import GuestTerms
 from bleagent.http.app import HttpParts, create_app
 from bleagent.http.auth import Tokens
 from bleagent.http.records import RecordParts
@@ -22,6 +24,7 @@ from bleagent.issued_tokens import (
     DateUnknown,
     Expired,
     IssuedTokens,
+    NotNow,
     Revoked,
     TooManyTokens,
     UnknownToken,
@@ -48,8 +51,9 @@ class Gate:
         self.clock = world.clock
         self.book = book or MemoryTokens()
         draws = count(1)
+        self.book.uses = world.ledger.uses
         self.issued = IssuedTokens(
-            self.book, self.clock, lambda size: next(draws).to_bytes(size, "big")
+            self.book, self.clock, lambda size: next(draws).to_bytes(size, "big"), zone=UTC
         )
         tokens = Tokens(Secret(MASTER), self.issued)
         doors = world.doors
@@ -114,7 +118,7 @@ def test_a_token_is_told_once_and_kept_without_its_secret() -> None:
         assert made == {
             "id": "00000002", "label": "hall", "scopes": [f"operate:{DOOR}", "read"],
             "state": "good", "created": "2023-11-14T22:13:20.000+00:00",
-            "expires": "2023-11-15T22:13:20.000+00:00", "revoked": None,
+            "expires": "2023-11-15T22:13:20.000+00:00", "revoked": None, "guest": None,
         }  # fmt: skip
         (event,) = logged
         assert (event["event"], event["id"]) == ("token.created", "blk_00000002")
@@ -360,6 +364,117 @@ def told_of(answer: httpx.Response) -> tuple[str, str]:
     return answer.json()["outcome"], answer.json()["code"]
 
 
+# -- guests
+
+# The clock begins at 22:13:20 on a Tuesday.
+NIGHT = {"lock": DOOR, "weekdays": ["tue"], "between": "22:00-22:15"}
+
+
+async def guest(gate: Gate, **terms: Any) -> str:
+    answer = await gate.ask(
+        "POST", "/v1/tokens", json={"guest": {"lock": DOOR, **terms}, "expires_in": 30 * DAY}
+    )
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["token"])
+
+
+def test_a_guest_opens_within_the_hours_and_not_outside() -> None:
+    async def story(gate: Gate) -> None:
+        shown = await guest(gate, **NIGHT)
+        assert (await gate.unlock(shown)).json()["outcome"] == "confirmed"
+        assert refused(await gate.ask("GET", "/v1/locks", shown)) == (403, "scope-missing")
+        assert refused(await gate.ask("POST", "/v1/locks/back/unlock", shown, key="other")) == (
+            403, "scope-missing",
+        )  # fmt: skip
+        await anyio.sleep(101)
+        assert refused(await gate.unlock(shown, "later")) == (403, "outside-window")
+        await anyio.sleep(7 * DAY - 101)
+        assert (await gate.unlock(shown, "next week")).json()["outcome"] == "confirmed"
+        await anyio.sleep(28 * DAY)
+        assert (await gate.unlock(shown, "too late")).status_code == 401
+        early = await guest(gate, begins="2024-01-01T00:00:00Z")
+        assert refused(await gate.unlock(early, "early")) == (403, "outside-window")
+        assert len(gate.world.actuations()) == 2
+
+    before_the_door(story)
+
+
+def test_an_operation_is_not_written_after_the_window_has_closed() -> None:
+    async def story(gate: Gate) -> None:
+        shown = await guest(gate, between="22:00-22:14")
+        await anyio.sleep(38)  # two seconds before
+        gate.world.ledger.sending_takes = 3.0
+        late = await gate.unlock(shown, json={"deadline_ms": 30_000})
+        assert told_of(late) == ("unreached", "too-late")
+        assert gate.clock.now() < 40.5
+        assert gate.world.actuations() == []
+
+    before_the_door(story)
+
+
+def test_a_guest_has_so_many_openings_and_one_that_came_to_nothing_does_not_count() -> None:
+    async def story(gate: Gate) -> None:
+        shown = await guest(gate, times=2)
+        assert (await gate.unlock(shown, "1")).json()["outcome"] == "confirmed"
+        await anyio.sleep(3)
+        gate.world.ledger.sending_takes = 6.0
+        late = await gate.unlock(shown, "2", json={"deadline_ms": 5000})
+        assert told_of(late) == ("unreached", "too-late")
+        gate.world.ledger.sending_takes = 0.0
+        await anyio.sleep(60)
+        assert (await gate.unlock(shown, "3")).json()["outcome"] == "confirmed"
+        await anyio.sleep(3)
+        assert refused(await gate.unlock(shown, "4")) == (403, "uses-spent")
+        assert (await gate.unlock(shown, "1")).headers["idempotency-replayed"] == "true"
+        (told,) = (await gate.ask("GET", "/v1/tokens")).json()["tokens"]
+        assert told["scopes"] == [f"operate:{DOOR}"]
+        assert told["guest"] == {
+            "begins": None, "weekdays": [], "between": None, "times": 2, "used": 2,
+        }  # fmt: skip
+        assert len(gate.world.actuations()) == 2
+
+    before_the_door(story)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"guest": {"lock": DOOR}}, "guest: found no end"),
+        ({"guest": {"lock": DOOR}, "scopes": ["read"], "expires_in": 9}, "scopes and guest"),
+        ({"guest": {"lock": "side"}, "expires_in": 9}, "found 'operate:side'"),
+        ({"guest": {"lock": "*"}, "expires_in": 9}, "lock: found '*'"),
+        ({"guest": {"lock": DOOR, "weekdays": ["monday"]}, "expires_in": 9}, "weekdays: found"),
+        ({"guest": {"lock": DOOR, "between": "8-18"}, "expires_in": 9}, "between: found"),
+        ({"guest": {"lock": DOOR, "times": 0}, "expires_in": 9}, "times"),
+        ({"guest": {"lock": DOOR, "begins": "2024-01-01T00:00:00Z"}, "expires_in": 9}, "begins:"),
+        ({"guest": {"lock": DOOR, "hours": 3}, "expires_in": 9}, "hours"),
+    ],
+)
+def test_what_no_guest_can_be_given_is_said(body: Any, words: str) -> None:
+    async def story(gate: Gate) -> None:
+        answer = await gate.ask("POST", "/v1/tokens", json=body)
+        assert answer.status_code == 422
+        assert words in answer.json()["detail"]
+        assert gate.book.kept == {}
+
+    before_the_door(story)
+
+
+def test_a_guest_is_known_as_one_and_never_served_without_the_date() -> None:
+    async def story(world: World) -> None:
+        gate = Gate(world)
+        shown = await guest(gate, times=1)
+        caller = gate.issued.principal(shown)
+        assert caller is not None
+        assert (caller.guest, caller.times) == (True, 1)  # so it never opens offline (F3)
+        gate.clock.trusted = False
+        assert refused(await gate.unlock(shown)) == (503, "date-unknown")
+        with pytest.raises(DateUnknown):
+            gate.issued.require_good(caller, DOOR)
+
+    rehearse(story)
+
+
 # -- without the date
 
 
@@ -415,10 +530,12 @@ def held(**more: Any) -> tuple[IssuedTokens, MemoryTokens, LoopClock]:
         ({"revoked": 1.0}, "front", Revoked),
         ({"expires": 1.0}, "front", Expired),
         ({"expires": 9e9}, "front", None),
+        ({"expires": 9e9, "guest": GuestTerms(begins=8e9)}, "front", NotNow),
+        ({"expires": 9e9, "guest": GuestTerms(begins=8.0)}, "front", None),
     ],
 )
 def test_what_was_good_is_asked_again(
-    more: dict[str, float], lock: str, error: type[AgentError] | None
+    more: dict[str, Any], lock: str, error: type[AgentError] | None
 ) -> None:
     async def main() -> None:
         issued, _, _ = held(**more)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bleagent.errors import TokenUnusable
 from bleagent.tokens import (
     ADMIN,
     EVERY_SCOPE,
@@ -17,7 +18,6 @@ from bleagent.tokens import (
     READ,
     RECORDS,
     ShownToken,
-    TokenUnusable,
     allows,
     make_token,
     operate,

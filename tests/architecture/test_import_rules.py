@@ -117,8 +117,10 @@ RULES: dict[str, Rule] = {
     "bleagent.issued_tokens": JOB,
     # It reads and makes texts; bytes that nobody can foretell are given to it.
     "bleagent.tokens": Rule(
-        never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "bleagent.errors"}
+        never=frozenset({EVERYTHING}),
+        may=PURE_STDLIB | {"protocol", "bleagent.errors", "bleagent.guests"},
     ),
+    "bleagent.guests": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"bleagent.errors"}),
     "bleagent.adapters": adapter(),
     "bleagent.adapters.bluez": adapter(*BLE),
     "bleagent.adapters.httpx_transport": adapter("httpx"),

@@ -12,6 +12,7 @@ import pytest
 
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
 from bleagent.errors import StoreError
+from bleagent.guests import GuestTerms
 from bleagent.ports import TokenBook
 from bleagent.simulator.memory_tokens import MemoryTokens
 from bleagent.tokens import StoredToken
@@ -36,6 +37,9 @@ WHOLE = StoredToken(
     id="00000001", label="Anna's phone, ü", digest=bytes(32),
     scopes=frozenset({"operate:*", "operate:front", "records"}), created=NOON - 0.25,
     expires=NOON + 30.5, revoked=NOON + 1,
+    guest=GuestTerms(
+        begins=NOON - 0.5, weekdays=frozenset({0, 6}), between=(22 * 60, 360), times=3
+    ),
 )  # fmt: skip
 
 
@@ -58,6 +62,7 @@ class TokenBookContract:
         await book.add(PLAIN)
         await book.add(WHOLE)
         assert await book.tokens() == [WHOLE, PLAIN]
+        assert await book.used() == {}
         assert await open_book().tokens() == [WHOLE, PLAIN]
 
     async def test_an_id_is_used_once(self, book: TokenBook) -> None:

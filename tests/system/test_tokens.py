@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -39,8 +40,11 @@ async def token(
 
 
 async def made(site: Site, client: httpx.AsyncClient, *arguments: str) -> str:
-    """A new token, as it stands alone on stdout."""
+    """A new token, as it stands alone on stdout; one with an end when the daemon has the date."""
     done = await token(site, client, "create", *arguments)
+    with anyio.fail_after(20):
+        while b"(date-unknown)" in done.stderr:
+            done = await token(site, client, "create", *arguments)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.decode().splitlines()
     return line
@@ -141,6 +145,29 @@ async def test_what_waits_before_its_commit_point_is_not_written_once_its_token_
         assert (await unlock_when_rested(client, "two")).json()["outcome"] == "confirmed"
 
 
+async def test_a_guest_opens_so_often_and_only_on_the_agreed_days(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    # The daemon's days are this machine's; midnight may come while this runs.
+    now = datetime.now().astimezone()
+    today, tonight, other = (f"{now + timedelta(days=days):%a}".lower() for days in (0, 1, 3))
+    async with site.up(), site.daemon() as (client, _):
+        once = await made(
+            site, client, "--lock", "front", "--until", "2d", "--weekdays", f"{today},{tonight}",
+            "--times", "1", "--label", "plumber",
+        )  # fmt: skip
+        away = await made(site, client, "--lock", "front", "--until", "9d", "--weekdays", other)
+        async with of(client, once) as plumber, of(client, away) as cleaner:
+            early = await unlock(cleaner, "one")
+            assert (early.status_code, early.json()["code"]) == (403, "outside-window")
+            assert (await unlock(plumber, "one")).json()["outcome"] == "confirmed"
+            again = await unlock_when_rested(plumber, "two")
+            assert (again.status_code, again.json()["code"]) == (403, "uses-spent")
+        assert site.opened == 1
+        (row, _) = (await token(site, client, "list")).stdout.decode().splitlines()[1:]
+        assert row.endswith("1 of 1 openings)  plumber")
+        assert "operate:front (guest, " in row
+
+
 async def test_what_cannot_be_a_token_is_said_in_words(tmp_path: Path) -> None:
     site = Site(tmp_path)
     async with site.up(), site.daemon() as (client, _):
@@ -148,6 +175,11 @@ async def test_what_cannot_be_a_token_is_said_in_words(tmp_path: Path) -> None:
             (("create", "--scope", "operate:side"), 1, "expected one of the locks front"),
             (("create", "--scope", "read", "--expires", "soon"), 2, "--expires: found 'soon'"),
             (("create", "--scope", "read", "--expires", "2020-01-01"), 1, "has passed"),
+            (("create",), 2, "say --scope, or --lock"),
+            (("create", "--scope", "read", "--lock", "front"), 2, "say --scope, or --lock"),
+            (("create", "--scope", "read", "--times", "3"), 2, "say --scope, or --lock"),
+            (("create", "--lock", "front"), 1, "guest: found no end"),
+            (("create", "--lock", "front", "--until", "9d", "--from", "noon"), 2, "--from: found"),
             (("revoke", "00ffee12"), 1, "no token 00ffee12"),
             (("revoke", f"blk_00ffee12_{'CANARY' * 7}x"), 2, "eight hex digits"),
         ):

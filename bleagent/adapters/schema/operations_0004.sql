@@ -6,5 +6,15 @@ CREATE TABLE tokens (
     scopes TEXT NOT NULL,                               -- in order, a space between two
     created REAL NOT NULL,
     expires REAL,
-    revoked REAL
+    revoked REAL,
+    guest TEXT                                          -- JSON: a guest's hours, days and openings
 ) STRICT, WITHOUT ROWID;
+
+-- Openings of guests whose number is limited: one row is written with the intent, and taken back
+-- in the commit of an ending that says that nothing was sent. It outlives the operation.
+CREATE TABLE token_uses (
+    operation TEXT PRIMARY KEY NOT NULL,
+    principal TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX token_uses_by_principal ON token_uses (principal);

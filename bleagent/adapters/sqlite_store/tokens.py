@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import Any
 
-from bleagent.tokens import StoredToken
+from bleagent.errors import StoreError
+from bleagent.guests import GuestTerms
+from bleagent.tokens import PREFIX, StoredToken
 
 from .database import Database
 
-_COLUMNS = "id, label, digest, scopes, created, expires, revoked"
+_COLUMNS = "id, label, digest, scopes, created, expires, revoked, guest"
 
 
 class SqliteTokens:
@@ -27,7 +30,7 @@ class SqliteTokens:
     async def add(self, token: StoredToken) -> None:
         """Store a new one. Raises StoreError, also where its id is taken."""
         await self._operations.execute(
-            f"INSERT INTO tokens ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- ours
+            f"INSERT INTO tokens ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- ours
             token.id,
             token.label,
             token.digest,
@@ -35,6 +38,7 @@ class SqliteTokens:
             token.created,
             token.expires,
             token.revoked,
+            None if token.guest is None else _to_json(token.guest),
         )
 
     async def revoke(self, token_id: str, *, unix: float) -> StoredToken | None:
@@ -52,12 +56,41 @@ class SqliteTokens:
 
     async def remove(self, token_id: str) -> None:
         """Forget one that is good for nothing any more."""
-        await self._operations.execute("DELETE FROM tokens WHERE id = ?", token_id)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM tokens WHERE id = ?", (token_id,))
+            connection.execute("DELETE FROM token_uses WHERE principal = ?", (PREFIX + token_id,))
+
+        await self._operations.write(work)
+
+    async def used(self) -> dict[str, int]:
+        """How many openings of guests are used or reserved, by the token's id."""
+        query = "SELECT principal, count(*) FROM token_uses GROUP BY principal"
+        rows = await self._operations.read(lambda connection: connection.execute(query).fetchall())
+        return {principal.removeprefix(PREFIX): count for principal, count in rows}
 
 
 def _token(row: Any) -> StoredToken:
-    token_id, label, digest, scopes, created, expires, revoked = row
+    token_id, label, digest, scopes, created, expires, revoked, guest = row
     return StoredToken(
         id=token_id, label=label, digest=digest, scopes=frozenset(scopes.split()), created=created,
-        expires=expires, revoked=revoked,
+        expires=expires, revoked=revoked, guest=None if guest is None else _from_json(guest),
     )  # fmt: skip
+
+
+def _to_json(terms: GuestTerms) -> str:
+    fields = {"begins": terms.begins, "weekdays": sorted(terms.weekdays)}
+    return json.dumps(fields | {"between": terms.between, "times": terms.times})
+
+
+def _from_json(text: str) -> GuestTerms:
+    """The reverse. Raises StoreError for what ``_to_json`` does not write."""
+    try:
+        fields = json.loads(text)
+        between = fields["between"]
+        return GuestTerms(
+            begins=fields["begins"], weekdays=frozenset(fields["weekdays"]),
+            between=None if between is None else (between[0], between[1]), times=fields["times"],
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise StoreError(f"a stored token cannot be read: {error!r}") from error
