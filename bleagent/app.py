@@ -40,6 +40,8 @@ from .http.auth import Tokens
 from .http.callers import Callers, Users
 from .http.listeners import ListenSettings, handed_over, listening
 from .http.server import Server, make_server
+from .http.tokens import TokenParts
+from .issued_tokens import IssuedTokens
 from .model import LockFacts
 from .operation_log import OperationLog
 from .policy import Listening
@@ -112,7 +114,9 @@ async def _serve(
             config, doors, bluetooth, store, links_over, clock, tasks, told
         )
         ports = Ports(cloud=cloud, ledger=store.ledger, memory=memory, clock=clock)
-        tokens, stall = Tokens(found.http_token), StallWatch(clock)
+        issued = IssuedTokens(store.tokens, clock, secrets.token_bytes)
+        await issued.load()
+        tokens, stall = Tokens(found.http_token, issued), StallWatch(clock)
         users = _users(config)
         allowed = Callers(tokens, users).require_good
         operations = Doors(doors, ports, supervisor, tasks, told, allowed=allowed)
@@ -127,6 +131,7 @@ async def _serve(
             readiness=lambda: _wrong_with(store, radio),
             air=lambda: radio.snapshot() if isinstance(radio, BluetoothRadio) else None,
             records=carrying.shown(),
+            issued=TokenParts(issued=issued, clock=clock, locks=doors),
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store)
         tasks.start_soon(stall.run)

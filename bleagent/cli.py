@@ -25,6 +25,7 @@ from bleagent.decode import (
     to_text,
 )
 from bleagent.records_cli import records_app
+from bleagent.tokens_cli import tokens_app
 from protocol.capture import Capture, CaptureError, format_capture, parse_capture
 from protocol.dpmap import DpMap, LockGeneration
 from protocol.observer import Observation, Seen, observe_capture
@@ -44,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(records_app, name="records")
+app.add_typer(tokens_app, name="token")
 
 
 def main() -> None:

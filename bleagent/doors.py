@@ -83,8 +83,8 @@ class Doors:
         supervisor: who connects to the locks.
         tasks: where operations live; they outlast the requests that started them.
         listener: who is told.
-        allowed: raises AgentError where this principal may no longer operate a door; asked again
-            at the commit point (safety F2).
+        allowed: raises AgentError where this principal may no longer operate the named lock;
+            asked again at the commit point (safety F2).
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Doors:
         supervisor: Supervisor,
         tasks: TaskGroup,
         listener: Listener | None = None,
-        allowed: Callable[[Principal], None] = lambda _: None,
+        allowed: Callable[[Principal, str], None] = lambda _principal, _lock: None,
     ) -> None:
         self._doors = dict(doors)
         self._ports = ports
@@ -211,7 +211,7 @@ class Doors:
         owner = self._supervisor.owner(request.lock)
         job = UnlockJob(
             request, door.facts, door.policy, self._ports, owner, told,
-            still_allowed=lambda: self._allowed(request.principal),
+            still_allowed=lambda: self._allowed(request.principal, request.lock),
         )  # fmt: skip
         running = told.running = self._running[request.operation_id] = _Running(job)
         self._busy.add(request.lock)

@@ -211,6 +211,27 @@ class UnknownLock(Rejected):
     advice = "GET /v1/locks lists the configured locks."
 
 
+class ScopeMissing(Rejected):
+    """The caller is known and may not do this."""
+
+    code = "scope-missing"
+    advice = "Use a token that has the named scope; `bleagent token create --scope ...` makes one."
+
+
+class TokenUnusable(Rejected):
+    """A token, or what was asked of a new one; says what was found and expected, no secret."""
+
+    code = "token-unusable"
+    advice = "Correct what is named and ask again; `bleagent token create --help` has the forms."
+
+
+class UsesSpent(Rejected):
+    """A guest has opened the door as often as was agreed."""
+
+    code = "uses-spent"
+    advice = "Ask whoever gave you the token for another one."
+
+
 class LockBusy(Rejected):
     """An operation of this lock is running."""
 

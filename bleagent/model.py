@@ -149,6 +149,12 @@ class Principal:
     guest: bool = False
     grant: int = 0
     """Which issue of the credential was shown; an older one may have been revoked since."""
+    scopes: frozenset[str] = frozenset()
+    """What the credential allows (``tokens.allows``); nothing by default."""
+    expires: float | None = None
+    """Unix seconds of trusted time at which the credential ends, or a guest's window."""
+    times: int | None = None
+    """How many openings a guest has in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ from .record import (
     TakenCounts,
     TakenReport,
 )
+from .tokens import StoredToken
 
 
 class Clock(Protocol):
@@ -170,7 +171,8 @@ class Ledger(Protocol):
     async def begin(self, request: OperationRequest, *, unix: float) -> OperationRecord | None:
         """Store the intent; or return the record of a key that is known already.
 
-        Raises KeyReused for a known key with another fingerprint.
+        Raises KeyReused for a known key with another fingerprint, UsesSpent where a guest has no
+        opening left: one is reserved with the intent.
         """
         ...
 
@@ -183,16 +185,13 @@ class Ledger(Protocol):
         ...
 
     async def finish(self, operation_id: str, ending: Ending, *, unix: float) -> OperationRecord:
-        """Store the ending, once."""
+        """Store the ending, once; a guest's use comes back if nothing was sent (safety F2)."""
         ...
 
     async def add_evidence(
         self, operation_id: str, evidence: Mapping[str, Any]
     ) -> OperationRecord | None:
-        """Add to a finished operation's evidence; its outcome stays (safety C2).
-
-        ``None`` where the operation is not known any more.
-        """
+        """Add to a finished one's evidence, not its outcome (safety C2); ``None``: not known."""
         ...
 
     async def known(self, principal: str, key: str) -> OperationRecord | None:
@@ -252,6 +251,30 @@ class LockMemory(Protocol):
 
     async def keep_issued_config(self, lock: str, config: IssuedConfig) -> None:
         """Replace the last one."""
+        ...
+
+
+class TokenBook(Protocol):
+    """Tokens on disk, without their secrets. All raise StoreError."""
+
+    async def tokens(self) -> list[StoredToken]:
+        """All of them, oldest first, those that are good for nothing included."""
+        ...
+
+    async def add(self, token: StoredToken) -> None:
+        """Store a new one; raises StoreError also where its id is taken."""
+        ...
+
+    async def revoke(self, token_id: str, *, unix: float) -> StoredToken | None:
+        """It is good for nothing since then, or since before; ``None`` where there is none."""
+        ...
+
+    async def remove(self, token_id: str) -> None:
+        """Forget one that is good for nothing any more, and its uses."""
+        ...
+
+    async def used(self) -> dict[str, int]:
+        """How many openings of guests the ledger has counted or reserved, by the token's id."""
         ...
 
 

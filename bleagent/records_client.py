@@ -200,6 +200,25 @@ class DaemonClient:
             "POST", f"/v1/locks/{_segment(lock)}/records/verify", json=body, timeout=VERIFY_TIMEOUT
         )
 
+    def tokens(self) -> list[dict[str, Any]]:
+        """Every token that was issued, oldest first."""
+        found = self._ask("GET", "/v1/tokens").get("tokens")
+        if not isinstance(found, list):
+            raise self._foreign()
+        return found
+
+    def create_token(self, what: Mapping[str, Any]) -> dict[str, Any]:
+        """A new one; what it answers has the secret in ``token``."""
+        body = {name: value for name, value in what.items() if value is not None}
+        made = self._ask("POST", "/v1/tokens", json=body)
+        if not isinstance(made.get("token"), str):
+            raise self._foreign()
+        return made
+
+    def revoke_token(self, token_id: str) -> dict[str, Any]:
+        """From now on it is good for nothing."""
+        return self._ask("POST", f"/v1/tokens/{_segment(token_id)}/revoke")
+
     def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         try:
             answer = self._client.request(method, path, **more)

@@ -24,15 +24,17 @@ from bleagent.errors import AgentError
 from bleagent.model import Action, OperationRecord, OperationRequest
 from bleagent.ports import Clock, Ledger
 from bleagent.radio.airtime import DAY, RadioAir
+from bleagent.tokens import READ
 
-from .auth import Tokens, Unauthorized
+from .auth import Tokens, Unauthorized, deadline_of, require_scope
 from .callers import Callers, Users
 from .guard import Guard, answer_of, too_many
 from .limits import Buckets, Limits
 from .problems import problem, problem_of
 from .records import RecordParts, add_records
-from .requests import Caller, read_body
+from .requests import Caller, Operator, Reader, read_body
 from .rules import MAX_BODY, Rules
+from .tokens import TokenParts, add_tokens
 from .views import locks_view, operation_view, status_of
 
 DEFAULT_DEADLINE = 15.0
@@ -42,7 +44,7 @@ API = (
     "POST /v1/locks/NAME/unlock, lock or hint with a JSON object of at most deadline_ms "
     f"(1 to {MAX_DEADLINE_MS}) and after (an operation's id); GET /v1/locks, /v1/operations/ID, "
     "/v1/records, /v1/records/ID, /v1/outbox; POST /v1/records/ID/retry or drop, "
-    "/v1/locks/NAME/records/verify."
+    "/v1/locks/NAME/records/verify; GET or POST /v1/tokens, POST /v1/tokens/ID/revoke."
 )
 
 
@@ -83,6 +85,8 @@ class HttpParts:
     """``None``: no records are kept, and who asks for them is told so."""
     users: Users = field(default_factory=Users)
     """Who needs no token at the Unix socket."""
+    issued: TokenParts | None = None
+    """``None``: there is the configuration's token only."""
     limits: Limits = field(default_factory=Limits)
 
     def callers(self) -> Callers:
@@ -110,9 +114,11 @@ def create_app(parts: HttpParts) -> FastAPI:
     _add_reads(app, parts)
     add_records(app, parts.records)
     operations = Buckets(parts.limits.operations)
+    if parts.issued is not None:
+        add_tokens(app, parts.issued)
 
     @app.post("/v1/locks/{lock}/hint")
-    async def hint(lock: str, _caller: Caller) -> Response:
+    async def hint(lock: str, _caller: Operator) -> Response:
         return JSONResponse({"lock": lock, "seconds": parts.doors.keep_warm(lock)}, 202)
 
     @app.post("/v1/locks/{lock}/{action}")
@@ -120,7 +126,7 @@ def create_app(parts: HttpParts) -> FastAPI:
         lock: str,
         action: Action,
         request: Request,
-        caller: Caller,
+        caller: Operator,
         idempotency_key: Annotated[str | None, Header()] = None,
     ) -> Response:
         received_at, stale = parts.clock.now(), parts.stalled()
@@ -141,7 +147,7 @@ def create_app(parts: HttpParts) -> FastAPI:
             key=idempotency_key,
             fingerprint=_fingerprint(lock, action, body),
             received_at=received_at,
-            deadline=received_at + body.deadline_ms / 1000,
+            deadline=deadline_of(caller, received_at + body.deadline_ms / 1000, parts.clock),
             after=body.after,
             stale=stale,
         )
@@ -159,8 +165,10 @@ def create_app(parts: HttpParts) -> FastAPI:
 
 def _add_reads(app: FastAPI, parts: HttpParts) -> None:
     @app.get("/v1/operations/{operation_id}")
-    async def operation(operation_id: str, _caller: Caller) -> Response:
+    async def operation(operation_id: str, caller: Caller) -> Response:
         record = await parts.ledger.operation(operation_id)
+        if record is None or record.principal != caller.id:
+            require_scope(caller, READ)  # what one has asked for oneself needs none
         if record is None:
             return problem(
                 404, "unknown-operation", "no such operation", "The POST answered its id."
@@ -168,7 +176,7 @@ def _add_reads(app: FastAPI, parts: HttpParts) -> None:
         return JSONResponse(operation_view(record), headers={"Cache-Control": "no-store"})
 
     @app.get("/v1/locks")
-    async def locks(_caller: Caller) -> dict[str, Any]:
+    async def locks(_caller: Reader) -> dict[str, Any]:
         return locks_view(parts.doors, parts.air(), today=int(parts.clock.unix() // DAY))
 
     @app.get("/livez")
@@ -185,7 +193,7 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(AgentError)
     async def agent_error(_request: Request, error: AgentError) -> Response:
         if isinstance(error, Unauthorized):
-            return problem(401, error.code, str(error), error.advice)
+            return problem(error.status, error.code, str(error), error.advice)
         return problem_of(error)
 
     @app.exception_handler(StarletteHTTPException)

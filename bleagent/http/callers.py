@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from bleagent.model import Principal
+from bleagent.tokens import EVERY_SCOPE
 
 from .auth import Tokens, Unauthorized
 from .peer import NOBODY, UNKNOWN, Peer
@@ -31,7 +32,7 @@ class Users:
             return None
         if peer.uid not in self.uids and peer.gids.isdisjoint(self.gids):
             return None
-        return Principal(id=f"uid:{peer.uid}")
+        return Principal(id=f"uid:{peer.uid}", scopes=EVERY_SCOPE)
 
 
 class Callers:
@@ -63,7 +64,7 @@ class Callers:
             return False
         return True
 
-    def require_good(self, principal: Principal) -> None:
-        """Asked again at the commit point. Raises Revoked."""
+    def require_good(self, principal: Principal, lock: str) -> None:
+        """Asked again at the commit point. Raises AgentError, as ``Tokens.require_good``."""
         if not principal.id.startswith("uid:"):  # users change with a restart only
-            self._tokens.require_good(principal)
+            self._tokens.require_good(principal, lock)

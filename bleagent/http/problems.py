@@ -12,11 +12,15 @@ from bleagent.errors import (
     KeyReused,
     LockBusy,
     NotWarm,
+    ScopeMissing,
     StoreError,
+    TokenUnusable,
     TooLate,
     UnknownLock,
     UnresolvedOperation,
+    UsesSpent,
 )
+from bleagent.issued_tokens import DateUnknown, NotNow, TooManyTokens, UnknownToken
 
 
 class RequestUnusable(AgentError):
@@ -35,6 +39,13 @@ class UnknownRecord(AgentError):
 
 STATUS: dict[type[AgentError], int] = {
     UnknownLock: 404,
+    ScopeMissing: 403,
+    UsesSpent: 403,
+    NotNow: 403,
+    TokenUnusable: 422,
+    UnknownToken: 404,
+    TooManyTokens: 409,
+    DateUnknown: 503,
     KeyReused: 422,
     LockBusy: 409,
     UnresolvedOperation: 409,

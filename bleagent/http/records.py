@@ -16,11 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from bleagent.errors import StoreError, UnknownLock
 from bleagent.ports import Clock, RecordShelf
 from bleagent.record import Carriage, StoredRecord
+from bleagent.tokens import ADMIN, RECORDS
 
+from .auth import require_scope
 from .problems import UnknownRecord, problem
 from .record_query import parse_query, parse_time, to_cursor
 from .record_views import Verified, outbox_view, record_view, verified_view
-from .requests import Caller, read_body
+from .requests import Caller, Reader, RecordReader, read_body
 from .rules import MAX_BODY
 
 log = structlog.get_logger()
@@ -88,14 +90,15 @@ def add_records(app: FastAPI, given: RecordParts | None) -> None:
         return given
 
     _add_reads(app, parts)
-    _add_decision(app, parts, "retry", lambda shelf: shelf.retry)
-    _add_decision(app, parts, "drop", lambda shelf: shelf.drop)
+    # To try again does no harm; to give up for good is a decision about what happened at a door.
+    _add_decision(app, parts, "retry", RECORDS, lambda shelf: shelf.retry)
+    _add_decision(app, parts, "drop", ADMIN, lambda shelf: shelf.drop)
     _add_verify(app, parts)
 
 
 def _add_reads(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
     @app.get("/v1/records")
-    async def records(request: Request, _caller: Caller) -> Response:
+    async def records(request: Request, _caller: RecordReader) -> Response:
         query, have = parse_query(request.query_params.multi_items()), parts()
         if query.lock is not None:
             await _require_lock(have, query.lock)
@@ -115,12 +118,12 @@ def _add_reads(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
         )
 
     @app.get("/v1/records/{record_id}")
-    async def record(record_id: str, _caller: Caller) -> Response:
+    async def record(record_id: str, _caller: RecordReader) -> Response:
         have = parts()
         return JSONResponse(_view(have, await _record(have, record_id)), headers=_NO_STORE)
 
     @app.get("/v1/outbox")
-    async def outbox(_caller: Caller) -> Response:
+    async def outbox(_caller: Reader) -> Response:
         have = parts()
         sinks, counts = await have.shelf.sinks(), await have.shelf.counts()
         return JSONResponse(outbox_view(sinks, counts, unix=have.clock.unix()), headers=_NO_STORE)
@@ -130,10 +133,12 @@ def _add_decision(
     app: FastAPI,
     parts: Callable[[], RecordParts],
     word: str,
+    scope: str,
     choose: Callable[[RecordShelf], Callable[..., Awaitable[int]]],
 ) -> None:
     @app.post(f"/v1/records/{{record_id}}/{word}")
     async def decide(record_id: str, request: Request, caller: Caller) -> Response:
+        require_scope(caller, scope)
         have = parts()
         raw = await read_body(request)
         if raw is None:
@@ -154,7 +159,7 @@ def _add_decision(
 
 def _add_verify(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
     @app.post("/v1/locks/{lock}/records/verify")
-    async def verify(lock: str, request: Request, _caller: Caller) -> Response:
+    async def verify(lock: str, request: Request, _caller: RecordReader) -> Response:
         have = parts()
         raw = await read_body(request)
         if raw is None:

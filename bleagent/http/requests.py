@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
 from bleagent.model import Principal
+from bleagent.tokens import ADMIN, READ, RECORDS, operate
 
+from .auth import require_scope
 from .callers import Callers
 from .peer import peer_of
 from .rules import MAX_BODY
 
+# These are coroutines although they wait for nothing: FastAPI would call a plain function in a
+# thread, which costs time, and tokens are the event loop's.
 
-def principal(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
+
+async def principal(
+    request: Request, authorization: Annotated[str | None, Header()] = None
+) -> Principal:
     """Who calls. Raises Unauthorized."""
     callers: Callers = request.app.state.callers
     return callers.principal(authorization, peer_of(request.scope))
 
 
 Caller = Annotated[Principal, Depends(principal)]
+
+
+def _having(scope: str) -> Callable[[Principal], Awaitable[Principal]]:
+    async def check(caller: Caller) -> Principal:
+        require_scope(caller, scope)
+        return caller
+
+    return check
+
+
+async def _operator(lock: str, caller: Caller) -> Principal:
+    # Before it is looked whether there is such a lock: who may not operate it is not told.
+    require_scope(caller, operate(lock))
+    return caller
+
+
+# Who calls, and may do this. Each raises Unauthorized or ScopeMissing.
+Reader = Annotated[Principal, Depends(_having(READ))]
+RecordReader = Annotated[Principal, Depends(_having(RECORDS))]
+Administrator = Annotated[Principal, Depends(_having(ADMIN))]
+Operator = Annotated[Principal, Depends(_operator)]
 
 
 async def read_body(request: Request) -> bytes | None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import anyio
 
-from bleagent.errors import CloudError, KeyReused, StoreError
+from bleagent.errors import CloudError, KeyReused, StoreError, UsesSpent
 from bleagent.model import (
+    Action,
     CodeAttempt,
     Ending,
     InstructionRequest,
@@ -58,6 +59,8 @@ class MemoryLedger:
     records: dict[str, OperationRecord] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
     """Shared with ``MemoryLocks``: one commit raises them."""
+    uses: dict[str, str] = field(default_factory=dict)
+    """Operation and principal of guests' openings; shared with ``MemoryTokens``."""
     sending_takes: float = 0.0
     sending_fails: bool = False
     finish_fails: bool = False
@@ -68,12 +71,21 @@ class MemoryLedger:
         if known is not None and known.fingerprint != request.fingerprint:
             raise KeyReused("another request")
         if known is None:
+            self._reserve(request)
             self.records[request.operation_id] = OperationRecord(
                 id=request.operation_id, lock=request.lock, action=request.action,
                 principal=request.principal.id, key=request.key, fingerprint=request.fingerprint,
                 phase=Phase.INTENT, requested_at=unix,
             )  # fmt: skip
         return known
+
+    def _reserve(self, request: OperationRequest) -> None:
+        caller = request.principal
+        if caller.times is None or request.action is not Action.UNLOCK:
+            return
+        if list(self.uses.values()).count(caller.id) >= caller.times:
+            raise UsesSpent("no opening is left")
+        self.uses[request.operation_id] = caller.id
 
     async def known(self, principal: str, key: str) -> OperationRecord | None:
         """The operation of a key."""
@@ -99,6 +111,9 @@ class MemoryLedger:
         record = self.records[operation_id]
         if self.finish_fails or record.phase is Phase.FINISHED:
             raise StoreError("the commit failed")
+        unsent = ending.outcome is Outcome.REFUSED and record.phase is Phase.INTENT
+        if ending.outcome is Outcome.UNREACHED or unsent:
+            self.uses.pop(operation_id, None)
         record = replace(
             record, phase=Phase.FINISHED, ending=ending, finished_at=unix,
             ended_at=anyio.current_time(),

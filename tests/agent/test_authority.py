@@ -6,9 +6,11 @@ import anyio
 import pytest
 
 from bleagent.doors import Doors
-from bleagent.http.auth import Revoked, Tokens, Unauthorized
+from bleagent.http.auth import Tokens, Unauthorized
+from bleagent.issued_tokens import Revoked
 from bleagent.model import Principal
 from bleagent.stall import BEAT, DISTRUSTED, TOLERATED, StallWatch
+from bleagent.tokens import EVERY_SCOPE
 from protocol import Secret
 from tests.agent.stories import FIRST, LAST, JumpingClock, at_write, rewire, told
 from tests.agent.world import World, rehearse
@@ -17,8 +19,8 @@ from tests.agent.world import World, rehearse
 def test_a_token_is_taken_and_another_is_not() -> None:
     tokens = Tokens(Secret("the-token"))
     caller = tokens.principal("Bearer the-token")
-    assert caller == Principal(id="token", grant=1)
-    tokens.require_good(caller)
+    assert caller == Principal(id="token", grant=1, scopes=EVERY_SCOPE)
+    tokens.require_good(caller, "front")
     for header in (None, "", "Bearer", "Bearer the-toke", "Basic the-token", "the-token"):
         with pytest.raises(Unauthorized):
             tokens.principal(header)
@@ -28,13 +30,13 @@ def test_a_replaced_token_is_good_for_nothing_that_is_not_written_yet() -> None:
     tokens = Tokens(Secret("the-token"))
     caller = tokens.principal("Bearer the-token")
     assert not tokens.replace(Secret("the-token"))
-    tokens.require_good(caller)
+    tokens.require_good(caller, "front")
     assert tokens.replace(Secret("another"))
     with pytest.raises(Revoked):
-        tokens.require_good(caller)
+        tokens.require_good(caller, "front")
     with pytest.raises(Unauthorized):
         tokens.principal("Bearer the-token")
-    tokens.require_good(tokens.principal("Bearer another"))
+    tokens.require_good(tokens.principal("Bearer another"), "front")
 
 
 @pytest.mark.parametrize("fragment", [0, FIRST, LAST - 1])
@@ -49,7 +51,7 @@ def test_an_operation_whose_token_is_replaced_on_the_way_is_not_written(fragment
         doors = world.doors
         world.doors = Doors(
             doors._doors, doors._ports, doors._supervisor, world.tasks,
-            allowed=lambda _: tokens.require_good(Principal(id="token", grant=1)),
+            allowed=lambda _, lock: tokens.require_good(Principal(id="token", grant=1), lock),
         )  # fmt: skip
         assert told(await world.operate()) == ("unreached", "token-revoked")
         assert len(world.radio.links[0].written) == LAST
@@ -60,13 +62,14 @@ def test_an_operation_whose_token_is_replaced_on_the_way_is_not_written(fragment
 
 def test_doors_ask_about_the_very_caller() -> None:
     async def story(world: World) -> None:
-        asked: list[Principal] = []
+        asked: list[tuple[Principal, str]] = []
         doors = world.doors
         world.doors = Doors(
-            doors._doors, doors._ports, doors._supervisor, world.tasks, allowed=asked.append
-        )
+            doors._doors, doors._ports, doors._supervisor, world.tasks,
+            allowed=lambda principal, lock: asked.append((principal, lock)),
+        )  # fmt: skip
         await world.operate()
-        assert asked == [Principal(id="tester")]
+        assert asked == [(Principal(id="tester"), "front")]
 
     rehearse(story)
 

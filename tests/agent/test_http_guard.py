@@ -19,13 +19,14 @@ from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from bleagent.errors import ListenError
-from bleagent.http.auth import Revoked, Tokens, Unauthorized
+from bleagent.http.auth import Tokens, Unauthorized
 from bleagent.http.callers import Callers, Users
 from bleagent.http.guard import Guard
 from bleagent.http.limits import Buckets, Limits, Rate, Strangers
 from bleagent.http.listeners import ListenSettings, handed_over, listening
 from bleagent.http.peer import NOBODY, Peer, peer_of_unix
 from bleagent.http.rules import _ONCE, MAX_BODY, MAX_HEAD, MAX_HEADERS, Head, Rules
+from bleagent.issued_tokens import Revoked
 from bleagent.model import Principal
 from protocol import Secret
 
@@ -254,9 +255,9 @@ def test_a_local_caller_stays_good_when_the_token_is_replaced() -> None:
     both = Callers(tokens, Users(uids={1000}))
     by_token, by_uid = both.principal(f"Bearer {TOKEN}"), both.principal(None, LOCAL)
     tokens.replace(Secret("another"))
-    both.require_good(by_uid)
+    both.require_good(by_uid, "front")
     with pytest.raises(Revoked):
-        both.require_good(by_token)
+        both.require_good(by_token, "front")
 
 
 def test_the_kernel_says_who_is_at_the_other_end() -> None:

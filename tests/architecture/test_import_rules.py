@@ -114,6 +114,13 @@ RULES: dict[str, Rule] = {
     "bleagent.outbox": JOB,
     "bleagent.names": JOB,
     "bleagent.verify": JOB,
+    "bleagent.issued_tokens": JOB,
+    # It reads and makes texts; bytes that nobody can foretell are given to it.
+    "bleagent.tokens": Rule(
+        never=frozenset({EVERYTHING}),
+        may=PURE_STDLIB | {"protocol", "bleagent.errors", "bleagent.guests"},
+    ),
+    "bleagent.guests": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"bleagent.errors"}),
     "bleagent.adapters": adapter(),
     "bleagent.adapters.bluez": adapter(*BLE),
     "bleagent.adapters.httpx_transport": adapter("httpx"),
@@ -167,6 +174,7 @@ RULES: dict[str, Rule] = {
     "bleagent.records_client": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"httpx"}),
     "bleagent.records_view": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"}),
     "bleagent.records_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.tokens_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.cli": Rule(never=EDGES | {"bleagent.adapters"}),
     "bleagent.__main__": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.cli"})

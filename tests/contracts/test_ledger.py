@@ -14,8 +14,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
-from bleagent.errors import KeyReused, StoreError
+from bleagent.adapters.sqlite_store import SqliteLedger, SqliteStore, StateDirectory
+from bleagent.errors import KeyReused, StoreError, UsesSpent
 from bleagent.model import (
     Action,
     Ending,
@@ -73,6 +73,22 @@ CONFIRMED = Ending(
 )
 UNREACHED = Ending(outcome=Outcome.UNREACHED, code="lock-not-found")
 UNCONFIRMED = Ending(outcome=Outcome.UNCONFIRMED, code="lock-silent", moved="possible")
+
+
+REFUSED = Ending(outcome=Outcome.REFUSED, code="cloud-refused", by="cloud")
+
+
+def by_guest(
+    operation_id: str,
+    *,
+    key: str | None = None,
+    principal: str = "blk_00ffee12",
+    action: Action = Action.UNLOCK,
+    times: int = 1,
+) -> OperationRequest:
+    request = asked(operation_id, key=key or operation_id)
+    caller = Principal(id=principal, guest=True, times=times)
+    return replace(request, principal=caller, action=action)
 
 
 def the_intent(record: OperationRecord | None) -> OperationRecord:
@@ -251,6 +267,66 @@ class LedgerContract:
             await after.sending("op-1", sn=6)
         assert await after.begin(asked("op-2"), unix=NOON + 62) == closed
 
+    # -- a guest's openings (F2)
+
+    async def test_an_opening_of_a_guest_is_reserved_with_the_intent(self, ledger: Ledger) -> None:
+        assert await ledger.begin(by_guest("op-1", times=2), unix=NOON) is None
+        assert await ledger.begin(by_guest("op-2", times=2), unix=NOON) is None
+        with pytest.raises(UsesSpent):
+            await ledger.begin(by_guest("op-3", times=2), unix=NOON)
+        assert await ledger.operation("op-3") is None
+        assert await ledger.known("blk_00ffee12", "op-3") is None
+        known = the_intent(await ledger.begin(by_guest("op-4", key="op-1", times=2), unix=NOON))
+        assert known.id == "op-1"
+        other = by_guest("op-5", principal="blk_00000001", times=2)
+        assert await ledger.begin(other, unix=NOON) is None
+        closing = by_guest("op-6", action=Action.LOCK, times=2)
+        assert await ledger.begin(closing, unix=NOON) is None
+
+    @pytest.mark.parametrize(
+        ("sent", "ending", "back"),
+        [
+            pytest.param(False, UNREACHED, True, id="unreached"),
+            pytest.param(True, UNREACHED, True, id="unreached-before-the-last-fragment"),
+            pytest.param(False, REFUSED, True, id="refused-before-anything-was-sent"),
+            pytest.param(True, REFUSED, False, id="refused-by-the-lock"),
+            pytest.param(True, CONFIRMED, False, id="confirmed"),
+            pytest.param(True, UNCONFIRMED, False, id="unconfirmed"),
+        ],
+    )
+    async def test_an_opening_comes_back_only_where_nothing_was_sent(
+        self, open_ledger: Open, sent: bool, ending: Ending, back: bool
+    ) -> None:
+        ledger = open_ledger(BOOT)
+        await ledger.begin(by_guest("op-1"), unix=NOON)
+        if sent:
+            await ledger.sending("op-1", sn=5)
+        await ledger.finish("op-1", ending, unix=NOON)
+        await self.require_left(open_ledger(BOOT), back)
+
+    @pytest.mark.parametrize(
+        ("sent", "boot", "back"),
+        [(False, BOOT, True), (False, OTHER_BOOT, False), (True, BOOT, False)],
+    )
+    async def test_a_restart_gives_an_opening_back_only_where_nothing_was_sent(
+        self, open_ledger: Open, sent: bool, boot: str, back: bool
+    ) -> None:
+        before = open_ledger(BOOT)
+        await before.begin(by_guest("op-1"), unix=NOON)
+        if sent:
+            await before.sending("op-1", sn=5)
+        after = open_ledger(boot)
+        await after.recover(unix=NOON)
+        await self.require_left(after, back)
+
+    @staticmethod
+    async def require_left(ledger: Ledger, left: bool) -> None:
+        if left:
+            assert await ledger.begin(by_guest("op-2"), unix=NOON) is None
+        else:
+            with pytest.raises(UsesSpent):
+                await ledger.begin(by_guest("op-2"), unix=NOON)
+
     async def test_a_restart_leaves_what_was_finished(self, open_ledger: Open) -> None:
         before = open_ledger(BOOT)
         await before.begin(asked(), unix=NOON)
@@ -277,6 +353,21 @@ class TestSqliteLedger(LedgerContract):
                 return last.enter_context(SqliteStore(directory, vault, boot_id=boot)).ledger
 
             yield open_one
+
+    async def test_an_opening_stays_used_when_its_operation_is_forgotten(
+        self, ledger: SqliteLedger
+    ) -> None:
+        await ledger.begin(by_guest("op-1"), unix=NOON)
+        await ledger.sending("op-1", sn=5)
+        await ledger.finish("op-1", CONFIRMED, unix=NOON)
+        await ledger.begin(asked("op-9", key="other"), unix=NOON)
+        await ledger.finish("op-9", UNREACHED, unix=NOON)
+        ledger._database.at_start(
+            lambda connection: connection.execute("DELETE FROM idempotency").close()
+        )
+        await ledger.prune(trusted_unix=NOON)
+        assert await ledger.operation("op-1") is None
+        await self.require_left(ledger, left=False)
 
     async def test_evidence_without_a_form_in_json_does_not_cost_the_outcome(
         self, ledger: Ledger

@@ -1,10 +1,10 @@
 """The embedded store: two SQLite files in a state directory that one agent holds.
 
 ``operations.db`` has what an unlock needs and nothing that grows: operations, idempotency keys,
-marks, timestamps, issued configs, device facts. ``records.db`` has what grows: raw reports, the
-records in them and how far each was carried, and the audit. So a full or damaged records file
-never keeps a door shut, and each has a worker thread of its own, so that a slow write of the one
-does not delay the other (safety H2).
+marks, timestamps, issued configs, device facts, tokens. ``records.db`` has what grows: raw
+reports, the records in them and how far each was carried, and the audit. So a full or damaged
+records file never keeps a door shut, and each has a worker thread of its own, so that a slow write
+of the one does not delay the other (safety H2).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from .rotation import (
     seal_reports_anew,
     sealed_in,
 )
+from .tokens import SqliteTokens
 
 __all__ = [
     "Adopted",
@@ -43,6 +44,7 @@ __all__ = [
     "SqliteLockMemory",
     "SqliteRecords",
     "SqliteStore",
+    "SqliteTokens",
     "StateDirectory",
     "kernel_boot_id",
 ]
@@ -88,7 +90,7 @@ class StateDirectory:
 
 
 class SqliteStore:
-    """Both databases, open: ``ledger``, ``memory`` and ``records`` for the jobs, and ``audit``.
+    """Both databases, open: ``ledger``, ``memory``, ``tokens``, ``records``, and ``audit``.
 
     ``damaged`` is the operations database that had to be moved aside, now or at an earlier
     start, for as long as it lies in the state directory: the one in use began empty, so that
@@ -146,6 +148,7 @@ class SqliteStore:
             boottime=boottime,
         )
         self.memory = SqliteLockMemory(self._operations, self._vault)
+        self.tokens = SqliteTokens(self._operations)
         self.records = SqliteRecords(self._records, self._vault, sinks=sinks, capacity=capacity)
         self.audit = SqliteAudit(self._records)
         self.damaged = moved_aside(self._operations.path)

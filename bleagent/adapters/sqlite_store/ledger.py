@@ -13,6 +13,7 @@ from bleagent.model import Action, Ending, OperationRecord, OperationRequest, Ou
 
 from .database import Database
 from .memory import raise_mark
+from .uses import give_back_use, reserve_use
 
 KEY_AGE = 24 * 3600.0  # s of trusted time for which an idempotency key is kept at least (F1)
 KEYS_KEPT = 10_000  # of each principal, the newest, however old
@@ -54,6 +55,7 @@ class SqliteLedger:
 
         Raises:
             KeyReused: a known key with another fingerprint.
+            UsesSpent: a guest has none left; nothing was stored.
             StoreFull: too little space to carry an operation through; nothing was stored.
         """
 
@@ -68,6 +70,7 @@ class SqliteLedger:
             if (free := self._free_bytes()) < RESERVE:
                 raise StoreFull(f"{free} bytes are free, an operation begins with {RESERVE}")
             _insert(connection, request, boot_id=self._boot_id, unix=unix)
+            reserve_use(connection, request)
             return None
 
         # Before the write: whoever recovers meanwhile must not take it for a dead one.
@@ -114,6 +117,7 @@ class SqliteLedger:
             ).rowcount
             if changed != 1:
                 raise _wrong_phase(connection, operation_id, f"finished ({ending.outcome})")
+            give_back_use(connection, operation_id, ending)
             return _require(_by_id(connection, operation_id))
 
         record = await self._database.write(work)
@@ -191,6 +195,7 @@ class SqliteLedger:
                     f"UPDATE operations SET {_FINISHED} WHERE id = ?",  # noqa: S608 -- ours
                     (*self._finished(ending, unix), operation_id),
                 )
+                give_back_use(connection, operation_id, ending)
                 closed.append(_require(_by_id(connection, operation_id)))
             return closed
 
