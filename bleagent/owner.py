@@ -308,6 +308,8 @@ class LockOwner:
                     until = 0.0 if self._stopped else max(stay_until, self._keep_until)
                     if session.records.draining and not self._stopped:
                         until = math.inf  # it has an end of its own
+                    elif session.records.outdated:
+                        until = self._followed_until  # a connection that is kept is made anew
                     left = min(until, session.client.alive_at + LONGEST_SILENCE) - now()
                     if left <= 0 or self._room_wanted:
                         break

@@ -34,6 +34,10 @@ STORE_WAIT = 1.0
 """Seconds before a report is stored again that could not be."""
 REMEMBERED = 256
 """Reports of one connection whose arrival is remembered."""
+TRUST_LOOK = 1.0
+"""Seconds between two looks at whether we know the time by now."""
+CLOCK_NOT_TRUSTED = "clock-not-trusted"
+"""Why nothing was drained: the lock asked for the time, and we did not know it."""
 KEPT_LOOK = 0.02
 """Seconds between two looks at whether everything is on disk."""
 
@@ -111,6 +115,8 @@ class RecordTaker:
         self._operation: tuple[str, float] | None = None
         self.draining = policy.backlog is Backlog.TAKE
         """Whether the connection is still needed to take records."""
+        self.outdated = False
+        """The lock was not told the time on this connection, and on another one it would be."""
         self._complete = not self.draining
         """Whether nothing older than what is here will come on this connection."""
         self._first: int | None = None
@@ -298,7 +304,10 @@ class RecordTaker:
     # -- draining
 
     async def drain(self) -> None:
-        """Ask for what the lock remembers and take it to its end, once; ends with the link."""
+        """Ask for what the lock remembers and take it to its end, once; ends with the link.
+
+        Where the time is not known yet, ``outdated`` says when it would be worth coming back.
+        """
         if not self.draining:
             return
         began, why = self._clock.now(), "left"
@@ -313,12 +322,22 @@ class RecordTaker:
             self._ports.listener.drained(
                 Drained(lock=self._facts.name, seconds=seconds, acknowledged=acknowledged, why=why)
             )
+        if why == CLOCK_NOT_TRUSTED:
+            while not await self._trusted_by_now():
+                pass
+            self.outdated = True
+            self._wake()
+
+    async def _trusted_by_now(self) -> bool:
+        if not self._clock.trusted:
+            await anyio.sleep(TRUST_LOOK)
+        return self._clock.trusted
 
     async def _drained(self) -> str:
         """Why it was not finished, or nothing."""
         drain, book, lock = self._drain, self._ports.book, self._facts.name
         if not await drain.may_depend_on_times():
-            return "clock-not-trusted"
+            return CLOCK_NOT_TRUSTED
         config, up_to = await self._ports.config(self._facts), await book.last_seq()
         if why := await drain.run(config):
             return why

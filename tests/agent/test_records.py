@@ -299,6 +299,31 @@ def test_a_lock_that_was_not_told_the_time_is_not_asked_although_we_know_it_by_n
     rehearse(story, V3, **TAKES)
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_a_held_lock_that_was_not_told_the_time_is_connected_to_anew_when_we_know_it(
+    used: bool,
+) -> None:
+    async def story(world: World) -> None:
+        world.clock.trusted = False
+        await alone(world, 3)
+        world.doors._supervisor.start()
+        await until(lambda: world.lock.paired)
+        await anyio.sleep(30)
+        assert (world.lock.dump()["records"], len(world.radio.links)) == (3, 1)
+        if used:
+            assert told(await world.operate()) == ("confirmed", "ok")
+        world.clock.trusted = True
+        await until(lambda: len(world.radio.links) == 2, within=20)
+        await until(lambda: world.lock.dump()["records"] == 0, within=20)
+        assert values(world) == [2, 1, 0]
+        assert {one.quality for one in records(world) if one.dp == FINGER} == {TimeQuality.LOCK}
+        await anyio.sleep(60)
+        assert len(world.radio.links) == 2, "once is enough"
+        world.doors._supervisor.stop()
+
+    rehearse(story, V3, connection=Connection.HELD, **TAKES)
+
+
 def test_a_lock_that_never_asks_for_the_time_has_one_of_its_own() -> None:
     async def story(world: World) -> None:
         world.clock.trusted = False

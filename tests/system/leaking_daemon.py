@@ -11,9 +11,9 @@ from bleagent.http.record_views import record_view
 from bleagent.record import StoredRecord
 
 
-def leaking(record: StoredRecord, *given: Any) -> dict[str, Any]:
+def leaking(record: StoredRecord, *given: Any, **named: Any) -> dict[str, Any]:
     """``record_view``, and more."""
-    return record_view(record, *given) | {"raw": b64encode(record.data.reveal()).decode()}
+    return record_view(record, *given, **named) | {"raw": b64encode(record.data.reveal()).decode()}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import anyio
 import httpx
@@ -11,6 +12,7 @@ import pytest
 
 from bleagent.simulator.cloud_faults import Fault, FaultKind
 from tests.system.daemon import KEYS, Site
+from tests.system.records_site import COMMAND
 from tests.system.telling_door import (
     BLUETOOTH,
     RING,
@@ -45,6 +47,11 @@ async def _verified(client: httpx.AsyncClient) -> dict[str, object]:
     return dict((await client.post("/v1/locks/front/records/verify")).json())
 
 
+async def _command(client: httpx.AsyncClient, site: Site, *words: str) -> CompletedProcess[bytes]:
+    where = ["--url", str(client.base_url), "--token-file", str(site.folder / "token")]
+    return await anyio.run_process([*COMMAND, *where, *words], check=False)
+
+
 @pytest.mark.parametrize("count", [5, 70])
 async def test_what_happened_while_nobody_was_there_is_in_the_cloud_once(
     tmp_path: Path, count: int
@@ -69,9 +76,25 @@ async def test_what_happened_while_nobody_was_there_is_in_the_cloud_once(
             "lock": "front", "agree": len(happened), "lacking": [], "twice": [], "unknown": [],
             "complete": True,
         }  # fmt: skip
+        said = await _command(client, site, "verify", "front")
+        assert (said.returncode, said.stdout) == (0, f"{len(happened)} agree\n".encode())
     assert site.lock.dump()["records"] == 0
     assert len(site.lock.log.lost()) == max(0, count - RING)
     assert not site.cloud.records.repeated
+
+
+async def test_the_same_finger_twice_in_one_second_is_two_records(tmp_path: Path) -> None:
+    site = site_with_records(tmp_path)
+    (one,) = fingers(site, 1)
+    (other,) = fingers(site, 1)
+    happened = [one, other]
+    async with site.up(), site.daemon() as (client, _):
+        await opened(client, "one")
+        happened.append(Happened(BLUETOOTH, 1, time.time()))
+        await _told(site, len(happened))
+        await settled(client)
+        assert (await _verified(client))["agree"] == len(happened)
+    require_told(site, happened)
 
 
 async def test_a_comparison_says_what_the_cloud_lost_and_has_twice(tmp_path: Path) -> None:
