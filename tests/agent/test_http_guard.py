@@ -28,6 +28,7 @@ from bleagent.http.peer import NOBODY, Peer, peer_of_unix
 from bleagent.http.rules import _ONCE, MAX_BODY, MAX_HEAD, MAX_HEADERS, Head, Rules
 from bleagent.issued_tokens import Revoked
 from bleagent.model import Principal
+from bleagent.tokens import EVERY_SCOPE
 from protocol import Secret
 
 TOKEN = "CANARY+token/0123456789"
@@ -231,8 +232,9 @@ def callers(**users: Any) -> Callers:
 
 
 def test_a_mapped_uid_or_group_is_a_caller() -> None:
-    assert callers(uids={1000}).principal(None, LOCAL) == Principal(id="uid:1000")
-    assert callers(gids={1000}).principal(None, LOCAL) == Principal(id="uid:1000")
+    mapped = Principal(id="uid:1000", scopes=EVERY_SCOPE)
+    assert callers(uids={1000}).principal(None, LOCAL) == mapped
+    assert callers(gids={1000}).principal(None, LOCAL) == mapped
 
 
 def test_nobody_else_is_root_neither() -> None:
