@@ -8,6 +8,7 @@ re-send and hold back, so there each report is acknowledged at once, by ``keep``
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -107,6 +108,9 @@ class RecordTaker:
         self._first_came: dict[Any, float] = {}
         """When what a report says came in first on this connection, Unix seconds."""
         self._kept_one = anyio.Event()
+        self._gaps: deque[tuple[float, str]] = deque()
+        """When something may have been lost, and why: not on disk yet."""
+        self._has_gaps = anyio.Event()
         self._keeping = False
         self._operation: tuple[str, float] | None = None
         self.draining = policy.backlog is Backlog.TAKE
@@ -142,16 +146,23 @@ class RecordTaker:
         with anyio.move_on_after(within):
             await self._kept_one.wait()
         if owed_by is not None and not self._kept_one.is_set():
-            with suppress(StoreError):  # not knowing so on disk changes nothing else
-                await self._ports.book.note_gap(
-                    self._facts.name,
-                    unix=self._clock.unix(),
-                    reason=f"no record of operation {owed_by}",
-                )
+            self._gaps.append((self._clock.unix(), f"no record of operation {owed_by}"))
+            self._has_gaps.set()
         return self._kept_one.is_set()
 
+    async def note_gaps(self) -> None:
+        """Note what may have been lost, until cancelled; no operation waits for that disk (H2)."""
+        while True:
+            await self._has_gaps.wait()
+            while self._gaps:
+                unix, reason = self._gaps[0]
+                with suppress(StoreError):  # not knowing so on disk changes nothing else
+                    await self._ports.book.note_gap(self._facts.name, unix=unix, reason=reason)
+                self._gaps.popleft()
+            self._has_gaps = anyio.Event()
+
     async def all_kept(self, within: float) -> None:
-        """Wait until every timed report that came in is on disk, at most ``within`` seconds.
+        """Wait until every timed report and every gap is on disk, at most ``within`` seconds.
 
         A live one exists nowhere else (safety D2), so not even a cancellation shortens it.
         """
@@ -160,7 +171,8 @@ class RecordTaker:
                 pass
 
     async def _all_kept(self) -> bool:
-        if not self._keeping and not self._client.holds(ev.Reported, _is_timed):
+        busy = self._keeping or bool(self._gaps)
+        if not busy and not self._client.holds(ev.Reported, _is_timed):
             return True
         await anyio.sleep(KEPT_LOOK)
         return False

@@ -130,6 +130,18 @@ def test_an_opening_whose_record_does_not_come_leaves_a_gap() -> None:
 # -- the way of an unlock is free
 
 
+def test_no_operation_waits_until_a_gap_is_on_disk() -> None:
+    async def story(world: World) -> None:
+        rewire(world, book=MemoryRecords(gap_takes=60.0))
+        await world.operate()
+        world.radio.links[-1].down("out of range")
+        await anyio.sleep(8)  # 3 s for the record, 2 s for the disk, and the lock's rest
+        assert not world.doors.busy(DOOR)
+        assert told(await world.operate()) == ("confirmed", "ok")
+
+    rehearse(story, V3, **TAKES)
+
+
 def test_a_drain_makes_way_for_an_opening_between_two_records_and_goes_on_behind_it() -> None:
     async def story(world: World) -> None:
         await alone(world, 20)
