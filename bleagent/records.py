@@ -19,6 +19,7 @@ import anyio
 from protocol import LocalProtocolError, Secret
 from protocol import events as ev
 from protocol.credits import CLOCK_SLACK, Origin
+from protocol.records import RecordKind
 
 from .dating import belonging_to, happenings_of, without_codes
 from .deletions import Deletions
@@ -138,7 +139,7 @@ class RecordTaker:
         self._operation = (operation, until)
 
     async def one_kept(self, within: float, *, owed_by: str | None = None) -> bool:
-        """Stay until a timed report is on disk, at most ``within`` seconds (safety A6).
+        """Stay until something live but an alarm is on disk, at most ``within`` s (safety A6).
 
         ``owed_by`` is the operation whose opening has a record that may exist on the air only: if
         none came, that is noted (D2).
@@ -222,7 +223,8 @@ class RecordTaker:
         for happening, name in zip(taken.happenings, kept.ids, strict=True):
             if happening.operation is not None:
                 self._tell({"dp": happening.dp, "value": happening.value, "record": name})
-        self._kept_one.set()
+        if seen.origin is not Origin.BACKLOG and not _is_alarm(taken):
+            self._kept_one.set()
         if not self._drain.counts_credits and not self._has_copy_of(seen):
             await self._drain.acknowledge(seen, kept.records, deletes=stored)
 
@@ -338,6 +340,10 @@ class RecordTaker:
         await book.drained(lock, up_to=up_to, keep=keep, unix=unix)
         self._complete = True
         return ""
+
+
+def _is_alarm(taken: TakenReport) -> bool:
+    return all(one.kind is RecordKind.ALARM for one in taken.happenings)
 
 
 def _is_timed(event: ev.Reported) -> bool:

@@ -127,6 +127,21 @@ def test_an_opening_whose_record_does_not_come_leaves_a_gap() -> None:
     rehearse(story, V3, **TAKES)
 
 
+def test_what_the_backlog_brings_is_not_taken_for_the_record_of_an_opening() -> None:
+    # One of it is on its way to the disk while the door is opened, and the link is lost then.
+    async def story(world: World) -> None:
+        await alone(world, 5)
+        rewire(world, book=MemoryRecords(take_takes=1.5))
+        world.doors._supervisor.owner(DOOR).called()
+        await until(lambda: len(of(world, RecordSent)) == 1)
+        await world.operate()
+        world.radio.links[-1].down("out of range")
+        await anyio.sleep(8)
+        assert [why for _, _, why in world.book.gaps] == ["no record of operation op-1"]
+
+    rehearse(story, V3, **TAKES)
+
+
 # -- the way of an unlock is free
 
 
