@@ -289,6 +289,31 @@ def test_a_lock_that_sends_again_what_is_not_acknowledged_is_understood() -> Non
     rehearse(story, V4, quirks=Quirks(resends_unacked_records=True), **TAKES)
 
 
+def test_a_record_that_comes_with_a_flag_is_acknowledged_once() -> None:
+    # 0x8005 costs no credit, so nothing but us counts its acknowledgements.
+    async def story(world: World) -> None:
+        owner = world.doors._supervisor.owner(DOOR)
+        owner.called()
+        await until(lambda: len(of(world, Received)) > 0 and owner.paired)
+        await anyio.sleep(1)
+        report = Report(
+            code=CommandCode.REPORT_FLAGGED_TIMED, sn=1,
+            datapoints=(Datapoint.number(FINGER, 3),),
+            time=ReportTime.unix(int(world.clock.unix()) - 1000),
+        )  # fmt: skip
+        world.lock._machine.report(report)
+        began = world.clock.now()
+        await until(lambda: not world.lock.is_connected, within=400)
+        assert values(world) == [3]
+        answers = [
+            one for one in of(world, Received) if one.code == CommandCode.REPORT_FLAGGED_TIMED
+        ]
+        assert len(answers) == 1
+        assert world.clock.now() - began < 20
+
+    rehearse(story, V3, **TAKES)
+
+
 # -- the clock
 
 
