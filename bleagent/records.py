@@ -226,7 +226,8 @@ class RecordTaker:
         if seen.origin is not Origin.BACKLOG and not _is_alarm(taken):
             self._kept_one.set()
         if not self._drain.counts_credits and not self._has_copy_of(seen):
-            await self._drain.acknowledge(seen, kept.records, deletes=stored)
+            with suppress(LinkError):  # what came in behind it has to be kept all the same
+                await self._drain.acknowledge(seen, kept.records, deletes=stored)
 
     def _as_taken(self, seen: ev.Reported, came_at: float) -> TakenReport:
         now, trusted = self._clock.unix(), self._clock.trusted

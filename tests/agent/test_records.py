@@ -289,6 +289,22 @@ def test_a_lock_that_sends_again_what_is_not_acknowledged_is_understood() -> Non
     rehearse(story, V4, quirks=Quirks(resends_unacked_records=True), **TAKES)
 
 
+@pytest.mark.parametrize("name", [V3, V4])
+def test_what_had_come_in_when_the_link_was_lost_is_kept(name: str) -> None:
+    async def story(world: World) -> None:
+        rewire(world, book=MemoryRecords(take_takes=0.5))
+        async with world.doors._supervisor.owner(DOOR).use(Priority.VISIT):
+            await anyio.sleep(0.5)
+            for value in (1, 2, 3):
+                await happens(world, {"action": "record", "dp": FINGER, "value": value})
+            await anyio.sleep(0.2)
+            world.radio.links[-1].down("out of range")
+        await anyio.sleep(3)
+        assert values(world) == [1, 2, 3]
+
+    rehearse(story, name)
+
+
 def test_a_record_that_comes_with_a_flag_is_acknowledged_once() -> None:
     # 0x8005 costs no credit, so nothing but us counts its acknowledgements.
     async def story(world: World) -> None:
