@@ -178,7 +178,10 @@ class Drain:
             # Of several that may be live, nobody knows which the lock will forget.
             known = seen.origin is Origin.BACKLOG or self._unsure == list(records)
             self._unsure = []
+            before = self._deletions.acknowledged
             await self.acknowledge(seen, records if known else (), deletes=stored)
+            if self._deletions.acknowledged > before and self._newest is newest:
+                self._newest = None  # never twice: that of 0x8005 costs no credit
             return
         await self._wait(QUIET / 5)
 

@@ -26,6 +26,8 @@ IDLE = 60.0
 """Seconds before a carrier looks again by itself."""
 STORE_WAIT = 5.0
 """Seconds before a store that failed is asked again."""
+FAULT_WAIT = 60.0
+"""Seconds after a fault of ours."""
 HELD_FOR = 3600.0
 """Seconds that records wait for the end of a drain (safety D4)."""
 LOOK_FOR_HELD = 30.0
@@ -95,6 +97,8 @@ class Carrier:
         self._all = _Rest()
         self._closed: set[str] | None = None
         """Locks whose route was closed before; None until it was looked up."""
+        self._unsettled: list[tuple[StoredRecord, Receipt]] = []
+        """The sink's word about records, not on disk yet."""
         self._woken = anyio.Event()
 
     def wake(self) -> None:
@@ -118,6 +122,10 @@ class Carrier:
                 self._listener.store_failed(error)
                 await anyio.sleep(STORE_WAIT)
                 continue
+            except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
+                self._listener.sink_failed(self._sink.name, error)
+                await anyio.sleep(FAULT_WAIT)
+                continue
             if not carried:
                 with anyio.move_on_after(self._idle_for()):
                     await woken.wait()
@@ -126,6 +134,7 @@ class Carrier:
         """One call of the sink; whether there was something to carry. Raises StoreError."""
         if self._closed is None:
             self._closed = set(await self._outbox.routes_closed(self._sink.name))
+        await self._settle()
         now = self._clock.now()
         if now < self._all.until:
             return False
@@ -134,10 +143,17 @@ class Carrier:
         if not records:
             return False
         receipts = await self._delivered(records)
-        pairs = list(zip(records, receipts, strict=True))
-        await self._outbox.settle(self._sink.name, [(one.seq, word) for one, word in pairs])
-        await self._heed(pairs)
+        self._unsettled = list(zip(records, receipts, strict=True))
+        await self._settle()
         return True
+
+    async def _settle(self) -> None:
+        """Note what the sink said; until that is on disk it is given nothing more, or twice."""
+        if not (pairs := self._unsettled):
+            return
+        await self._outbox.settle(self._sink.name, [(one.seq, word) for one, word in pairs])
+        self._unsettled = []
+        await self._heed(pairs)
 
     async def _delivered(self, records: Sequence[StoredRecord]) -> list[Receipt]:
         try:

@@ -8,6 +8,7 @@ re-send and hold back, so there each report is acknowledged at once, by ``keep``
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import anyio
 from protocol import LocalProtocolError, Secret
 from protocol import events as ev
 from protocol.credits import CLOCK_SLACK, Origin
+from protocol.records import RecordKind
 
 from .dating import belonging_to, happenings_of, without_codes
 from .deletions import Deletions
@@ -111,6 +113,9 @@ class RecordTaker:
         self._first_came: dict[Any, float] = {}
         """When what a report says came in first on this connection, Unix seconds."""
         self._kept_one = anyio.Event()
+        self._gaps: deque[tuple[float, str]] = deque()
+        """When something may have been lost, and why: not on disk yet."""
+        self._has_gaps = anyio.Event()
         self._keeping = False
         self._operation: tuple[str, float] | None = None
         self.draining = policy.backlog is Backlog.TAKE
@@ -140,7 +145,7 @@ class RecordTaker:
         self._operation = (operation, until)
 
     async def one_kept(self, within: float, *, owed_by: str | None = None) -> bool:
-        """Stay until a timed report is on disk, at most ``within`` seconds (safety A6).
+        """Stay until something live but an alarm is on disk, at most ``within`` s (safety A6).
 
         ``owed_by`` is the operation whose opening has a record that may exist on the air only: if
         none came, that is noted (D2).
@@ -148,16 +153,23 @@ class RecordTaker:
         with anyio.move_on_after(within):
             await self._kept_one.wait()
         if owed_by is not None and not self._kept_one.is_set():
-            with suppress(StoreError):  # not knowing so on disk changes nothing else
-                await self._ports.book.note_gap(
-                    self._facts.name,
-                    unix=self._clock.unix(),
-                    reason=f"no record of operation {owed_by}",
-                )
+            self._gaps.append((self._clock.unix(), f"no record of operation {owed_by}"))
+            self._has_gaps.set()
         return self._kept_one.is_set()
 
+    async def note_gaps(self) -> None:
+        """Note what may have been lost, until cancelled; no operation waits for that disk (H2)."""
+        while True:
+            await self._has_gaps.wait()
+            while self._gaps:
+                unix, reason = self._gaps[0]
+                with suppress(StoreError):  # not knowing so on disk changes nothing else
+                    await self._ports.book.note_gap(self._facts.name, unix=unix, reason=reason)
+                self._gaps.popleft()
+            self._has_gaps = anyio.Event()
+
     async def all_kept(self, within: float) -> None:
-        """Wait until every timed report that came in is on disk, at most ``within`` seconds.
+        """Wait until every timed report and every gap is on disk, at most ``within`` seconds.
 
         A live one exists nowhere else (safety D2), so not even a cancellation shortens it.
         """
@@ -166,7 +178,8 @@ class RecordTaker:
                 pass
 
     async def _all_kept(self) -> bool:
-        if not self._keeping and not self._client.holds(ev.Reported, _is_timed):
+        busy = self._keeping or bool(self._gaps)
+        if not busy and not self._client.holds(ev.Reported, _is_timed):
             return True
         await anyio.sleep(KEPT_LOOK)
         return False
@@ -216,9 +229,11 @@ class RecordTaker:
         for happening, name in zip(taken.happenings, kept.ids, strict=True):
             if happening.operation is not None:
                 self._tell({"dp": happening.dp, "value": happening.value, "record": name})
-        self._kept_one.set()
+        if seen.origin is not Origin.BACKLOG and not _is_alarm(taken):
+            self._kept_one.set()
         if not self._drain.counts_credits and not self._has_copy_of(seen):
-            await self._drain.acknowledge(seen, kept.records, deletes=stored)
+            with suppress(LinkError):  # what came in behind it has to be kept all the same
+                await self._drain.acknowledge(seen, kept.records, deletes=stored)
 
     def _as_taken(self, seen: ev.Reported, came_at: float) -> TakenReport:
         now, trusted = self._clock.unix(), self._clock.trusted
@@ -345,6 +360,10 @@ class RecordTaker:
         await book.drained(lock, up_to=up_to, keep=keep, unix=unix)
         self._complete = True
         return ""
+
+
+def _is_alarm(taken: TakenReport) -> bool:
+    return all(one.kind is RecordKind.ALARM for one in taken.happenings)
 
 
 def _is_timed(event: ev.Reported) -> bool:

@@ -119,7 +119,7 @@ async def open_session(
                         ports.judge.proved(facts.name)
                     for duty in (visit.answer_times, visit.tell_followers):
                         duties.start_soon(duty)
-                    for duty in (records.keep, records.drain):
+                    for duty in (records.keep, records.drain, records.note_gaps):
                         duties.start_soon(duty)
                     yield LockSession(client, visit, records)
                     await records.all_kept(RECORDS_GRACE)

@@ -67,6 +67,7 @@ class MemoryRecords:
     capacity: int = 100_000
     take_takes: float = 0.0
     take_fails: bool = False
+    gap_takes: float = 0.0
     drained_takes: float = 0.0
     drained_fails: bool = False
     waiting_fails: bool = False
@@ -118,7 +119,7 @@ class MemoryRecords:
 
     async def note_gap(self, lock: str, *, unix: float, reason: str) -> None:
         """Something may have been lost."""
-        await anyio.lowlevel.checkpoint()
+        await _commit(self.gap_takes, fails=False)
         self.gaps.append((lock, unix, reason))
 
     def _matched(self, report: TakenReport) -> list[int | None]:

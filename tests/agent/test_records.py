@@ -128,7 +128,34 @@ def test_an_opening_whose_record_does_not_come_leaves_a_gap() -> None:
     rehearse(story, V3, **TAKES)
 
 
+def test_what_the_backlog_brings_is_not_taken_for_the_record_of_an_opening() -> None:
+    # One of it is on its way to the disk while the door is opened, and the link is lost then.
+    async def story(world: World) -> None:
+        await alone(world, 5)
+        rewire(world, book=MemoryRecords(take_takes=1.5))
+        world.doors._supervisor.owner(DOOR).called()
+        await until(lambda: len(of(world, RecordSent)) == 1)
+        await world.operate()
+        world.radio.links[-1].down("out of range")
+        await anyio.sleep(8)
+        assert [why for _, _, why in world.book.gaps] == ["no record of operation op-1"]
+
+    rehearse(story, V3, **TAKES)
+
+
 # -- the way of an unlock is free
+
+
+def test_no_operation_waits_until_a_gap_is_on_disk() -> None:
+    async def story(world: World) -> None:
+        rewire(world, book=MemoryRecords(gap_takes=60.0))
+        await world.operate()
+        world.radio.links[-1].down("out of range")
+        await anyio.sleep(8)  # 3 s for the record, 2 s for the disk, and the lock's rest
+        assert not world.doors.busy(DOOR)
+        assert told(await world.operate()) == ("confirmed", "ok")
+
+    rehearse(story, V3, **TAKES)
 
 
 def test_a_drain_makes_way_for_an_opening_between_two_records_and_goes_on_behind_it() -> None:
@@ -261,6 +288,47 @@ def test_a_lock_that_sends_again_what_is_not_acknowledged_is_understood() -> Non
         assert world.lock.dump()["records"] == 0
 
     rehearse(story, V4, quirks=Quirks(resends_unacked_records=True), **TAKES)
+
+
+@pytest.mark.parametrize("name", [V3, V4])
+def test_what_had_come_in_when_the_link_was_lost_is_kept(name: str) -> None:
+    async def story(world: World) -> None:
+        rewire(world, book=MemoryRecords(take_takes=0.5))
+        async with world.doors._supervisor.owner(DOOR).use(Priority.VISIT):
+            await anyio.sleep(0.5)
+            for value in (1, 2, 3):
+                await happens(world, {"action": "record", "dp": FINGER, "value": value})
+            await anyio.sleep(0.2)
+            world.radio.links[-1].down("out of range")
+        await anyio.sleep(3)
+        assert values(world) == [1, 2, 3]
+
+    rehearse(story, name)
+
+
+def test_a_record_that_comes_with_a_flag_is_acknowledged_once() -> None:
+    # 0x8005 costs no credit, so nothing but us counts its acknowledgements.
+    async def story(world: World) -> None:
+        owner = world.doors._supervisor.owner(DOOR)
+        owner.called()
+        await until(lambda: len(of(world, Received)) > 0 and owner.paired)
+        await anyio.sleep(1)
+        report = Report(
+            code=CommandCode.REPORT_FLAGGED_TIMED, sn=1,
+            datapoints=(Datapoint.number(FINGER, 3),),
+            time=ReportTime.unix(int(world.clock.unix()) - 1000),
+        )  # fmt: skip
+        world.lock._machine.report(report)
+        began = world.clock.now()
+        await until(lambda: not world.lock.is_connected, within=400)
+        assert values(world) == [3]
+        answers = [
+            one for one in of(world, Received) if one.code == CommandCode.REPORT_FLAGGED_TIMED
+        ]
+        assert len(answers) == 1
+        assert world.clock.now() - began < 20
+
+    rehearse(story, V3, **TAKES)
 
 
 # -- the clock
@@ -547,7 +615,7 @@ def test_a_kept_report_carries_no_check_code() -> None:
 
 def test_only_the_code_of_an_openings_record_is_zeroed() -> None:
     record = Datapoint.raw(72, b"\x00\x05\xff\xff" + CODE + b"\1\2\3\4\5\6\7")
-    other = Datapoint.raw(71, b"\x00\x05\xff\xff" + CODE)
+    other = Datapoint.raw(20, b"\x00\x05\xff\xff" + CODE)
     short = Datapoint.raw(72, b"\x00\x05\xff\xff")
     time = ReportTime.unix(1_700_000_000)
     report = Report(code=0x8003, datapoints=(record, other, short), time=time)
@@ -584,3 +652,14 @@ def test_a_held_connection_passes_on_what_happens_at_once() -> None:
         world.doors._supervisor.stop()
 
     rehearse(story, V3, connection=Connection.HELD, **TAKES)
+
+
+@pytest.mark.parametrize("number", [69, 70, 71, 72, 73])
+@pytest.mark.parametrize("size", [8, 11, 12, 19, 21])
+def test_no_check_code_is_kept_nor_a_piece_of_one(number: int, size: int) -> None:
+    data = (b"\0\1\0\2" + b"12345678" + bytes(range(9)))[:size]
+    report = Report(
+        code=0x8003, datapoints=(Datapoint.raw(number, data),), time=ReportTime.unix(1_700_000_000)
+    )
+    (kept,) = without_codes(report, DPS).datapoints
+    assert kept.data == data[:4] + bytes(len(data[4:12])) + data[12:]

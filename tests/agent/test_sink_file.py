@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -140,3 +141,35 @@ def test_it_remembers_so_many_and_no_more(tmp_path: Path) -> None:
     deliver(to, *(sample(seq) for seq in range(1, REMEMBERED + 2)))
     deliver(to, sample(1))
     assert [one["id"] for one in lines(path)].count(sample(1).id) == 2
+
+
+def test_a_full_disk_doubles_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "records.jsonl"
+    to, real, left = sink(path), os.write, [500]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fits = min(len(data), left[0])
+        left[0] -= fits
+        return real(descriptor, data[:fits])
+
+    monkeypatch.setattr(os, "write", write)
+    records = [sample(seq) for seq in (1, 2, 3)]
+    assert {one.code for one in deliver(to, *records)} == {"cannot-write"}
+    left[0] = 10_000
+    assert deliver(to, *records) == [DONE] * 3
+    assert [one["id"] for one in lines(path)] == [one.id for one in records]
+
+
+def test_what_a_killed_agent_wrote_is_on_the_disk_before_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "records.jsonl"
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "fsync", lambda _: None)  # it did not come to that
+        deliver(sink(path), sample(1))
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    assert deliver(sink(path), sample(1)) == [DONE]
+    assert path.stat().st_ino in synced

@@ -10,6 +10,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import anyio.to_thread
@@ -81,10 +82,17 @@ class FileSink:
         lines = b"".join(_line(one) for one in new)
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, _MODE)
         try:
+            size = os.fstat(descriptor).st_size
             if _is_torn(descriptor):
                 lines = b"\n" + lines  # a crash left half a line: the next one begins anew
-            _write_all(descriptor, lines)
-            os.fsync(descriptor)
+            try:
+                _write_all(descriptor, lines)
+                os.fsync(descriptor)
+            except OSError:
+                self._written = None  # whatever of it is there will be found
+                with suppress(OSError):
+                    os.ftruncate(descriptor, size)  # the same lines come again
+                raise
         finally:
             os.close(descriptor)
         known.extend(str(one["id"]) for one in new)
@@ -137,6 +145,7 @@ def _ids_at_end(path: Path) -> list[str]:
     """Of the last whole lines, oldest first; what is no record of ours is passed over."""
     try:
         with path.open("rb") as file:
+            os.fsync(file.fileno())  # they are taken for done
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL))
             lines = file.read().split(b"\n")
