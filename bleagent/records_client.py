@@ -56,6 +56,13 @@ class TokenRefused(AgentError):
     advice = "The daemon reads its token at the start and on SIGHUP; --token-file names another."
 
 
+class DaemonUnable(AgentError):
+    """The daemon could not ask, or not look, itself: the cloud, or its store, was not there."""
+
+    code = "daemon-unable"
+    advice: ClassVar[str] = ""
+
+
 class DaemonRefused(AgentError):
     """The daemon said no; the message has its own words and advice."""
 
@@ -244,7 +251,8 @@ class DaemonClient:
         if not isinstance(body.get("code"), str):
             raise self._foreign()
         words = f"{body.get('detail')} ({body['code']})"
-        raise DaemonRefused(f"{words}\n{body['advice']}" if body.get("advice") else words)
+        kind = DaemonUnable if answer.is_server_error else DaemonRefused
+        raise kind(f"{words}\n{body['advice']}" if body.get("advice") else words)
 
     def _foreign(self) -> NotTheDaemon:
         return NotTheDaemon(f"what answers at {self._url} is not this version of bleagent")

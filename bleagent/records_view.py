@@ -80,10 +80,15 @@ def _cells(one: Json) -> list[Text]:
         Text(f"{_local(one)}{mark}"),
         Text(_word(one, "lock")),
         Text(_word(one, "title"), style=_style(one)),
-        # Whose opening it was where nobody has a name for it: ours, over HTTP.
-        Text(_word(one, "who") or ("this gateway" if one.get("operation") else "")),
+        Text(_who(one)),
         sinks_of(one),
     ]
+
+
+def _who(one: Json) -> str:
+    """The person, and that it was this gateway that was asked, over HTTP."""
+    asked = ["this gateway"] if one.get("operation") else []
+    return ", by ".join(filter(None, [_word(one, "who"), *asked]))
 
 
 def _style(one: Json) -> str:
@@ -134,7 +139,7 @@ def notes_of(records: Sequence[Json]) -> Iterator[str]:
 
 def line_of(one: Json) -> str:
     """One record in one line."""
-    who = _word(one, "who")
+    who = _who(one)
     told = f"{_word(one, 'title')} ({who})" if who else _word(one, "title")
     return f"{_local(one)}  {_word(one, 'lock')}  {told}  [{sinks_of(one).plain}]"
 
@@ -197,9 +202,18 @@ def verified_lines(found: Json) -> Iterator[str]:
         if every:
             yield f"{len(every)} {words}:"
         for one in every:
-            yield f"  {_word(one, 'at')}  {_word(one, 'code')} {_word(one, 'value')}".rstrip()
+            yield f"  {_here(one)}  {_word(one, 'code')} {_word(one, 'value')}".rstrip()
     if not found.get("complete"):
         yield "the cloud did not tell all of that time: the above is not the whole"
+
+
+def _here(one: Json) -> str:
+    """When, in local time; as it was told where that is no time."""
+    try:
+        moment = datetime.fromisoformat(_word(one, "at"))
+    except ValueError:
+        return _word(one, "at")
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 # -- CSV

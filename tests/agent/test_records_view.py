@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import UTC
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -227,15 +227,24 @@ def test_an_age_is_rough(seconds: object, told: str) -> None:
     assert age_of(seconds) == told
 
 
+def test_an_opening_of_ours_names_the_person_and_the_gateway() -> None:
+    one = {"title": "opened by Bluetooth, member 1", "who": "Carla", "operation": "0a"}
+    assert "(Carla, by this gateway)" in line_of(one)
+    assert "(this gateway)" in line_of({**one, "who": None})
+    assert "(Carla)" in line_of({**one, "operation": None})
+
+
 def test_a_comparison_is_told_by_what_differs() -> None:
-    said = {"code": "unlock_card", "value": 11, "at": "2024-06-02T21:37:43.000+00:00"}
+    said: dict[str, Any] = {"code": "unlock_card", "value": 11}
+    said["at"] = "2024-06-02T21:37:43.000+00:00"
+    when = datetime.fromisoformat(said["at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     found = {"agree": 5, "lacking": [said], "twice": [], "unknown": [said], "complete": False}
     assert list(verified_lines(found)) == [
         "5 agree",
         "1 here, and not in the cloud:",
-        "  2024-06-02T21:37:43.000+00:00  unlock_card 11",
+        f"  {when}  unlock_card 11",
         "1 in the cloud, and not here:",
-        "  2024-06-02T21:37:43.000+00:00  unlock_card 11",
+        f"  {when}  unlock_card 11",
         "the cloud did not tell all of that time: the above is not the whole",
     ]
     assert list(verified_lines({"agree": 5, "complete": True})) == ["5 agree"]
