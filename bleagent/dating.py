@@ -11,17 +11,33 @@ from protocol.reports import ReportTime, TimeKind
 
 from .record import RELATIVE_BELOW, Happening, TimeQuality
 
+_WITH_CODE = frozenset(
+    {
+        DpName.GET_RECORDS,
+        DpName.CHECK_CODE,
+        DpName.OPEN_CHECKED,
+        DpName.OPEN_RECORD,
+        DpName.SET_REMOTE_KEY_CHECKED,
+    }
+)
+"""They begin with two ids of two bytes and the check code's eight."""
+
 AHEAD = 24 * 3600.0
 """Seconds that a lock's date may be ahead of ours before it is taken for nonsense."""
 
 
 def without_codes(report: Report, dps: DpMap) -> Report:
-    """The report with the check code in an opening's record zeroed (safety G1)."""
+    """The report with the check code zeroed wherever a datapoint has one (safety G1).
+
+    Only an opening's record is one; but what else a lock sends with a time is stored, too, and
+    a piece of a code is one.
+    """
 
     def cleaned(datapoint: Datapoint) -> Datapoint:
-        if dps.name(datapoint.id) is not DpName.OPEN_RECORD or len(datapoint.data) < 12:
+        if dps.name(datapoint.id) not in _WITH_CODE:
             return datapoint
-        return replace(datapoint, data=datapoint.data[:4] + bytes(8) + datapoint.data[12:])
+        data = datapoint.data
+        return replace(datapoint, data=data[:4] + bytes(len(data[4:12])) + data[12:])
 
     return replace(report, datapoints=tuple(cleaned(one) for one in report.datapoints))
 

@@ -562,9 +562,9 @@ def test_a_kept_report_carries_no_check_code() -> None:
     rehearse(story, quirks=Quirks(answer_delay=2.0))
 
 
-def test_only_the_code_of_an_openings_record_is_zeroed() -> None:
+def test_only_what_is_a_code_is_zeroed() -> None:
     record = Datapoint.raw(72, b"\x00\x05\xff\xff" + CODE + b"\1\2\3\4\5\6\7")
-    other = Datapoint.raw(71, b"\x00\x05\xff\xff" + CODE)
+    other = Datapoint.raw(67, b"\x00\x05\xff\xff" + CODE)
     short = Datapoint.raw(72, b"\x00\x05\xff\xff")
     time = ReportTime.unix(1_700_000_000)
     report = Report(code=0x8003, datapoints=(record, other, short), time=time)
@@ -601,3 +601,14 @@ def test_a_held_connection_passes_on_what_happens_at_once() -> None:
         world.doors._supervisor.stop()
 
     rehearse(story, V3, connection=Connection.HELD, **TAKES)
+
+
+@pytest.mark.parametrize("number", [69, 70, 71, 72, 73])
+@pytest.mark.parametrize("size", [8, 11, 12, 19, 21])
+def test_no_check_code_is_kept_nor_a_piece_of_one(number: int, size: int) -> None:
+    data = (b"\0\1\0\2" + b"12345678" + bytes(range(9)))[:size]
+    report = Report(
+        code=0x8003, datapoints=(Datapoint.raw(number, data),), time=ReportTime.unix(1_700_000_000)
+    )
+    (kept,) = without_codes(report, DPS).datapoints
+    assert kept.data == data[:4] + bytes(len(data[4:12])) + data[12:]
