@@ -19,7 +19,6 @@ from protocol.credits import QUIET, Origin
 
 from .backlog import BacklogQuestion, how_to_ask
 from .deletions import Deletions
-from .errors import OutboxFull
 from .lock_client import LockClient
 from .model import IssuedConfig
 from .policy import Policy
@@ -65,8 +64,8 @@ class Drain:
         """The backlog's record that came last, its numbers in the book, ``was_stored``."""
         self._unsure: list[int] = []
         """Records that came since the last acknowledgement and may be live or not."""
-        self._refused = False
-        """One from the backlog was not stored, so it must not be acknowledged."""
+        self._refused = ""
+        """Why one from the backlog was not stored, so that it must not be acknowledged."""
         self._out_of_order = False
         """Something stored came in where only what happens now was expected: there is more."""
 
@@ -110,9 +109,9 @@ class Drain:
         seconds = 0.0 if seen.report.time is None else seen.report.time.seconds
         return came_at >= self._asked_unix + SOONEST and seconds <= self._asked_unix
 
-    def refuse(self) -> None:
+    def refuse(self, why: str) -> None:
         """One from the backlog is not taken: the lock keeps it."""
-        self._refused = True
+        self._refused = why
         self._tell_change()
 
     def came_out_of_order(self) -> None:
@@ -127,7 +126,7 @@ class Drain:
         until = self._clock.now() + LONGEST_DRAIN
         while not self._is_over():
             if self._refused:
-                return OutboxFull.code
+                return self._refused
             if self._clock.now() > until or self._deletions.acknowledged >= MOST_RECORDS:
                 return "no-end"
             await self._next_step()

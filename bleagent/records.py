@@ -34,6 +34,8 @@ from .visit import Evidence
 
 STORE_WAIT = 1.0
 """Seconds before a report is stored again that could not be."""
+PATIENCE = 10.0
+"""Seconds after which a record that the lock still has is left to it."""
 REMEMBERED = 256
 """Reports of one connection whose arrival is remembered."""
 TRUST_LOOK = 1.0
@@ -216,9 +218,10 @@ class RecordTaker:
         came_at = self._came_at.pop(seen.sn, self._clock.unix())
         taken, stored = self._as_taken(seen, came_at), self._drain.was_stored(seen, came_at)
         self._deletions.dealt_with(seen.sn)
-        kept = await self._kept(taken)
-        if kept is None:
-            self._drain.refuse()
+        try:
+            kept = await self._kept(taken)
+        except StoreError as error:
+            self._drain.refuse(error.code)
             return
         if kept.new and self._first is None:
             self._first = kept.new[0]
@@ -296,15 +299,17 @@ class RecordTaker:
         if self._clock.trusted and self._time_told() is True:
             self._ports.told_since.setdefault(self._facts.name, self._clock.unix())
 
-    async def _kept(self, taken: TakenReport) -> Kept | None:
-        """Put it on disk, as long as that takes; None if the lock is to keep it."""
+    async def _kept(self, taken: TakenReport) -> Kept:
+        """Put it on disk, as long as that takes. Raises StoreError if the lock is to keep it."""
+        until = self._clock.now() + PATIENCE
         while True:
             try:
                 return await self._ports.book.take(taken)
             except StoreError as error:
                 self._ports.listener.not_kept(self._facts.name, error)
-                if isinstance(error, OutboxFull) and not taken.only_copy:
-                    return None
+                full = isinstance(error, OutboxFull)
+                if not taken.only_copy and (full or self._clock.now() >= until):
+                    raise
             await anyio.sleep(STORE_WAIT)
 
     def _has_copy_of(self, seen: ev.Reported) -> bool:

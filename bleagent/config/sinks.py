@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from .base import Section, mismatch
 from .secret_source import SecretSource, absolute
 
+MOST_PORT = 65535
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -43,9 +44,17 @@ def _web_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError
-    if parts.username or parts.password or parts.fragment:
-        raise ValueError
+    if parts.username or parts.password or parts.fragment or parts.port == 0:
+        raise ValueError  # reading the port raises it, too, where it is none
+    parts.hostname.encode("idna")  # as the resolver will
+    url.encode("ascii")
     return url
+
+
+def _broker(broker: str) -> str:
+    if not 1 <= int(broker.rpartition(":")[2]) <= MOST_PORT:
+        raise ValueError
+    return broker
 
 
 class RecordsConfig(Section):
@@ -65,7 +74,7 @@ class SinkConfig(Section):
     name: str | None = Field(
         default=None, pattern=r"^[a-z0-9-]{1,32}$", description="1 to 32 of a-z, 0-9 and -"
     )
-    broker: str | None = Field(
+    broker: Annotated[str, AfterValidator(_broker)] | None = Field(
         default=None, pattern=r"^[^:/ ]+:[0-9]{1,5}$", description="host:port of the broker"
     )
     gateway_id: str | None = Field(
@@ -104,7 +113,7 @@ class SinkConfig(Section):
         for key in sorted(self.model_fields_set - known):
             keys = ", ".join(sorted(known - {"type"}))
             raise mismatch(f"{key} with type {self.type}", f"only {keys} with it")
-        if self.url is not None and self.url.startswith("http://") and not self.allow_private:
+        if self.url is not None and urlsplit(self.url).scheme == "http" and not self.allow_private:
             raise mismatch("an http:// url", "https://, or allow_private = true")
         if not self.tls and self.broker_at[0] not in _LOOPBACK:
             raise mismatch("tls = false with a broker elsewhere", "TLS, but for loopback")
@@ -118,10 +127,10 @@ class SinkConfig(Section):
 
 
 def check_sinks(sinks: tuple[SinkConfig, ...]) -> None:
-    """Whether the outbox can tell them apart.
+    """Whether the outbox can tell them apart, and none writes into another's file.
 
     Raises:
-        PydanticCustomError: two of one name.
+        PydanticCustomError: two of one name, or with one path.
     """
     names = [sink.named for sink in sinks]
     for name in names:
@@ -130,4 +139,4 @@ def check_sinks(sinks: tuple[SinkConfig, ...]) -> None:
     paths = [sink.path for sink in sinks if sink.path is not None]
     for path in paths:
         if paths.count(path) > 1:
-            raise mismatch(f"two sinks with path {path}", "different ones")
+            raise mismatch(f'two sinks with path "{path}"', "different ones")

@@ -426,6 +426,27 @@ def test_when_it_happened(
 # -- the disk
 
 
+@pytest.mark.parametrize("name", [V3, V4])
+def test_a_store_that_fails_does_not_keep_the_lock_from_everybody_else(name: str) -> None:
+    async def story(world: World) -> None:
+        await alone(world, 3)
+        book, ears = MemoryRecords(take_fails=True), Ears()
+        rewire(world, book=book)
+        owner = world.doors._supervisor.owner(DOOR)
+        object.__setattr__(owner._ports.records, "listener", ears)
+        owner.called()
+        await until(lambda: owner.paired)
+        await until(lambda: not world.lock.is_connected, within=30)
+        assert [one.why for one in ears.drains] == ["store-failed"]
+        assert (acks(world), world.lock.dump()["records"]) == (0, 3)
+        book.take_fails = False
+        await anyio.sleep(61)
+        await visited(world)
+        assert values(world) == [2, 1, 0]
+
+    rehearse(story, name, **TAKES)
+
+
 def test_the_link_stays_until_the_record_is_on_disk() -> None:
     async def story(world: World) -> None:
         rewire(world, book=MemoryRecords(take_takes=2.0))
@@ -613,9 +634,9 @@ def test_a_kept_report_carries_no_check_code() -> None:
     rehearse(story, quirks=Quirks(answer_delay=2.0))
 
 
-def test_only_the_code_of_an_openings_record_is_zeroed() -> None:
+def test_only_what_is_a_code_is_zeroed() -> None:
     record = Datapoint.raw(72, b"\x00\x05\xff\xff" + CODE + b"\1\2\3\4\5\6\7")
-    other = Datapoint.raw(20, b"\x00\x05\xff\xff" + CODE)
+    other = Datapoint.raw(67, b"\x00\x05\xff\xff" + CODE)
     short = Datapoint.raw(72, b"\x00\x05\xff\xff")
     time = ReportTime.unix(1_700_000_000)
     report = Report(code=0x8003, datapoints=(record, other, short), time=time)

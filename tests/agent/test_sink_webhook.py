@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import anyio
 import httpx
@@ -177,6 +178,23 @@ def test_an_endless_answer_is_not_read() -> None:
     assert served <= MOST_ANSWER + 2048
 
 
+def test_a_packed_answer_is_not_unpacked() -> None:
+    asked_for: list[bytes] = []
+
+    class Bomb(httpx.AsyncByteStream):
+        """Unpacks to a megabyte, at once."""
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            asked_for.append(packed := gzip.compress(bytes(1_000_000)))
+            yield packed
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Bomb())
+
+    assert deliver(answer, sample())[0] == [DONE]
+    assert asked_for == []
+
+
 def test_a_connection_that_fails_is_tried_later() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
@@ -191,7 +209,8 @@ REFUSED = [
     "172.16.0.1", "192.168.1.1", "224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1%eth0",
     "fc00::1", "fd12::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1",
     "64:ff9b::10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:c0a8:101::1",
-    "2001:0:1::1", "not an address", "",
+    "2001:0:1::1", "::ffff:0:127.0.0.1", "64:ff9b:1:7f00:0:100:5db8:d822", "4000::1", "fec0::1",
+    "100::1", "not an address", "",
 ]  # fmt: skip
 
 

@@ -16,7 +16,9 @@ from ipaddress import (
 
 Address = IPv4Address | IPv6Address
 
-_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NAT64 = IPv6Network("64:ff9b::/96")
+_PUBLIC_6 = IPv6Network("2000::/3")
+"""All that is assigned; outside lie places inside, and dresses of IPv4 with no fixed cut."""
 _REFUSED_4 = tuple(
     map(
         IPv4Network,
@@ -43,17 +45,9 @@ _REFUSED_6 = tuple(
     map(
         IPv6Network,
         (
-            "::/128",
-            "::1/128",
-            "100::/64",
             "2001::/23",  # Teredo and others of that kind
             "2001:db8::/32",
             "3fff::/20",
-            "5f00::/16",
-            "fc00::/7",  # unique local
-            "fe80::/10",
-            "fec0::/10",
-            "ff00::/8",
         ),
     )
 )
@@ -72,7 +66,7 @@ def plain(address: Address) -> Address:
     if address.sixtofour is not None:
         return address.sixtofour
     low = IPv4Address(int(address) & 0xFFFFFFFF)
-    if any(address in network for network in _NAT64):
+    if address in _NAT64:
         return low
     if int(address) >> 32 == 0 and int(address) > 1:
         return low  # "IPv4-compatible", long out of use
@@ -97,7 +91,8 @@ def refusal(text: str, *, own: frozenset[str], allow_private: bool) -> str | Non
         private, refused = _PRIVATE_6, _REFUSED_6
     if allow_private and any(address in network for network in private):
         return None
-    if any(address in network for network in refused):
+    outside = isinstance(address, IPv6Address) and address not in _PUBLIC_6
+    if outside or any(address in network for network in refused):
         return f"{address} is not on the public network"
     if str(address) in own and not allow_private:
         return f"{address} is this machine"
