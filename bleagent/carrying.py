@@ -10,6 +10,7 @@ from typing import Self
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from protocol import DpMap
 
@@ -18,6 +19,7 @@ from .adapters.sinks.openapi import OpenApiSink
 from .adapters.sinks.own_addresses import own_addresses
 from .adapters.sinks.webhook import WebhookSettings, WebhookSink
 from .adapters.sqlite_store import SqliteStore
+from .beside import BookBeside
 from .clock import SystemClock
 from .cloud.client import CloudClient
 from .config.file import Config
@@ -106,10 +108,10 @@ class Carrying:
         self._names = Names(cloud, clock, codes=self._codes)
         self._carriers: list[Carrier] = []
 
-    def ports(self, memory: LockMemory) -> RecordPorts:
-        """What taking them off the locks needs."""
+    def ports(self, memory: LockMemory, tasks: TaskGroup) -> RecordPorts:
+        """What taking them off the locks needs; ``tasks`` outlive every connection."""
         return RecordPorts(
-            book=self._store.records,
+            book=BookBeside(self._store.records, tasks),
             config=lambda facts: known_or_asked(facts, self._cloud, memory),
             listener=self._told,
         )
