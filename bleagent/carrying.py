@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
@@ -29,7 +29,7 @@ from .errors import ConfigError, StoreError, UnknownLock
 from .http.records import RecordParts
 from .issued import known_or_asked
 from .names import Names
-from .outbox import Carrier, release_overdue
+from .outbox import FAULT_WAIT, Carrier, release_overdue
 from .ports import LockMemory, RecordSink
 from .readback import CloudRecord
 from .record_log import RecordLog
@@ -172,14 +172,22 @@ class Carrying:
                 carrier = Carrier(sink, self._store.records, self._clock, random.random, self._told)
                 self._carriers.append(carrier)
                 tasks.start_soon(carrier.run)
-            tasks.start_soon(self._names.run)
-            tasks.start_soon(self._release)
-            tasks.start_soon(self._forget_old)
+            for duty in (self._names.run, self._release, self._forget_old):
+                tasks.start_soon(self._faithfully, duty)
             if not self._config.sinks:
                 log.warning(
                     "records.no_sink",
                     advice="Records are kept here only; name a [[sinks]] to carry them on.",
                 )
+
+    async def _faithfully(self, duty: Callable[[], Awaitable[None]]) -> None:
+        """A duty that goes on after a fault of ours: doors open all the same."""
+        while True:
+            try:
+                await duty()
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                self._told.failed(error)
+            await anyio.sleep(FAULT_WAIT)
 
     def _sink(self, sink: SinkConfig, open_sinks: AsyncExitStack) -> RecordSink:
         match sink.type:
@@ -227,6 +235,9 @@ class Carrying:
             adopted = await self._store.records.adopt(ids, dps)
         except StoreError as error:
             self._told.store_failed(error)
+            return
+        except Exception as error:  # noqa: BLE001 - a fault of ours; they stay as they are
+            self._told.failed(error)
             return
         if adopted.records or adopted.left:
             log.info("records.adopted", records=adopted.records, left=adopted.left)
