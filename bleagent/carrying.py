@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Self
 
 import anyio
@@ -85,7 +86,10 @@ def _compared(record: CloudRecord) -> Compared:
 
 
 class Carrying:
-    """What happens to records: taken, carried, shown, and forgotten one day."""
+    """What happens to records: taken, carried, shown, and forgotten one day.
+
+    Raises ConfigError: a sink needs a package that is not there.
+    """
 
     def __init__(
         self,
@@ -95,6 +99,13 @@ class Carrying:
         cloud: CloudClient,
         clock: SystemClock,
     ) -> None:
+        for sink in config.sinks:
+            # Before anything is listened to: a daemon that is ready does not end by it.
+            if sink.type is SinkType.TUYALINK and find_spec("aiomqtt") is None:
+                raise ConfigError(
+                    f"sinks.{sink.named}: found tuyalink, expected the package aiomqtt with it: "
+                    "pip install 'bleagent[mqtt]'"
+                )
         self._config = config
         self._found = found
         self._store = store
@@ -212,13 +223,8 @@ class Carrying:
 
     def _tuyalink(self, sink: SinkConfig) -> RecordSink:
         # Only here: without such a sink nobody needs an MQTT library.
-        try:
-            from .adapters.sinks.tuyalink import TuyaLinkSettings, TuyaLinkSink  # noqa: PLC0415
-        except ImportError:
-            raise ConfigError(
-                f"sinks.{sink.named}: found tuyalink, expected the package aiomqtt with it: "
-                "pip install 'bleagent[mqtt]'"
-            ) from None
+        from .adapters.sinks.tuyalink import TuyaLinkSettings, TuyaLinkSink  # noqa: PLC0415
+
         host, port = sink.broker_at
         settings = TuyaLinkSettings(
             host=host, port=port, gateway_id=sink.gateway_id or "",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, cast
 
 import anyio
+import pytest
 
 from bleagent.carrying import Carrying
 from bleagent.clock import SystemClock
 from bleagent.config.file import Config
+from bleagent.config.sinks import SinkType
+from bleagent.errors import ConfigError
 from bleagent.outbox import FAULT_WAIT
 from bleagent.simulator import virtual_time
 
@@ -33,3 +37,14 @@ def test_a_duty_goes_on_after_a_fault() -> None:
         assert [at - tried[0] for at in tried] == [0, FAULT_WAIT, 2 * FAULT_WAIT]
 
     virtual_time.run(main)
+
+
+def test_a_package_that_is_missing_is_told_before_the_agent_is_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiomqtt", None)
+    sink = type("Sink", (), {"type": SinkType.TUYALINK, "named": "mqtt"})()
+    config = cast("Config", type("Configured", (), {"locks": (), "sinks": (sink,)})())
+    nobody = cast("Any", None)
+    with pytest.raises(ConfigError, match=r"sinks\.mqtt: found tuyalink"):
+        Carrying(config, nobody, nobody, nobody, SystemClock())
