@@ -105,7 +105,7 @@ async def _serve(
         cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
         memory = HeldMemory(store.memory)
         carrying = Carrying(config, found, store, cloud, clock)
-        records = carrying.ports(memory)
+        records = carrying.ports(memory, tasks)
 
         def links_over(radio: LockRadio) -> LinkPorts:
             return LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv, records=records)

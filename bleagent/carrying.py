@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Self
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from protocol import DpMap
 
@@ -18,6 +20,7 @@ from .adapters.sinks.openapi import OpenApiSink
 from .adapters.sinks.own_addresses import own_addresses
 from .adapters.sinks.webhook import WebhookSettings, WebhookSink
 from .adapters.sqlite_store import SqliteStore
+from .beside import BookBeside
 from .clock import SystemClock
 from .cloud.client import CloudClient
 from .config.file import Config
@@ -28,7 +31,7 @@ from .http.problems import RequestUnusable
 from .http.records import RecordParts
 from .issued import known_or_asked
 from .names import Names
-from .outbox import Carrier, release_overdue
+from .outbox import FAULT_WAIT, Carrier, release_overdue
 from .ports import LockMemory, RecordSink
 from .readback import CloudRecord
 from .record_log import RecordLog
@@ -86,7 +89,10 @@ def _compared(record: CloudRecord) -> Compared:
 
 
 class Carrying:
-    """What happens to records: taken, carried, shown, and forgotten one day."""
+    """What happens to records: taken, carried, shown, and forgotten one day.
+
+    Raises ConfigError: a sink needs a package that is not there.
+    """
 
     def __init__(
         self,
@@ -96,6 +102,13 @@ class Carrying:
         cloud: CloudClient,
         clock: SystemClock,
     ) -> None:
+        for sink in config.sinks:
+            # Before anything is listened to: a daemon that is ready does not end by it.
+            if sink.type is SinkType.TUYALINK and find_spec("aiomqtt") is None:
+                raise ConfigError(
+                    f"sinks.{sink.named}: found tuyalink, expected the package aiomqtt with it: "
+                    "pip install 'bleagent[mqtt]'"
+                )
         self._config = config
         self._found = found
         self._store = store
@@ -115,10 +128,10 @@ class Carrying:
             for sink in map(self._sink, config.sinks)
         ]
 
-    def ports(self, memory: LockMemory) -> RecordPorts:
-        """What taking them off the locks needs."""
+    def ports(self, memory: LockMemory, tasks: TaskGroup) -> RecordPorts:
+        """What taking them off the locks needs; ``tasks`` outlive every connection."""
         return RecordPorts(
-            book=self._store.records,
+            book=BookBeside(self._store.records, tasks),
             config=lambda facts: known_or_asked(facts, self._cloud, memory),
             listener=self._told,
         )
@@ -184,14 +197,22 @@ class Carrying:
                 tasks.start_soon(carrier.run)
             if any(one.type in _WITH_NAMES for one in self._config.sinks):
                 self._names.expect(lock.device_id for lock in self._config.locks)
-            tasks.start_soon(self._names.run)
-            tasks.start_soon(self._release)
-            tasks.start_soon(self._forget_old)
+            for duty in (self._names.run, self._release, self._forget_old):
+                tasks.start_soon(self._faithfully, duty)
             if not self._config.sinks:
                 log.warning(
                     "records.no_sink",
                     advice="Records are kept here only; name a [[sinks]] to carry them on.",
                 )
+
+    async def _faithfully(self, duty: Callable[[], Awaitable[None]]) -> None:
+        """A duty that goes on after a fault of ours: doors open all the same."""
+        while True:
+            try:
+                await duty()
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                self._told.failed(error)
+            await anyio.sleep(FAULT_WAIT)
 
     def _sink(self, sink: SinkConfig) -> RecordSink:
         match sink.type:
@@ -219,13 +240,8 @@ class Carrying:
 
     def _tuyalink(self, sink: SinkConfig) -> RecordSink:
         # Only here: without such a sink nobody needs an MQTT library.
-        try:
-            from .adapters.sinks.tuyalink import TuyaLinkSettings, TuyaLinkSink  # noqa: PLC0415
-        except ImportError:
-            raise ConfigError(
-                f"sinks.{sink.named}: found tuyalink, expected the package aiomqtt with it: "
-                "pip install 'bleagent[mqtt]'"
-            ) from None
+        from .adapters.sinks.tuyalink import TuyaLinkSettings, TuyaLinkSink  # noqa: PLC0415
+
         host, port = sink.broker_at
         settings = TuyaLinkSettings(
             host=host, port=port, gateway_id=sink.gateway_id or "",
@@ -242,6 +258,9 @@ class Carrying:
             adopted = await self._store.records.adopt(ids, dps)
         except StoreError as error:
             self._told.store_failed(error)
+            return
+        except Exception as error:  # noqa: BLE001 - a fault of ours; they stay as they are
+            self._told.failed(error)
             return
         if adopted.records or adopted.left:
             log.info("records.adopted", records=adopted.records, left=adopted.left)

@@ -113,3 +113,10 @@ class RecordLog(RecordListener, CarriageListener):
             "sink.fault", sink=sink, **logs.fault(error),
             advice="This is a fault of bleagent; report it with this line.",
         )  # fmt: skip
+
+    def failed(self, error: Exception) -> None:
+        """A fault of ours in what is done to the records by the way."""
+        log.error(
+            "records.fault", **logs.fault(error),
+            advice="This is a fault of bleagent; report it with this line.",
+        )  # fmt: skip

@@ -61,13 +61,13 @@ def read_issued_config(result: object, fetched_at: float) -> IssuedConfig:
     """Result of ``doorLock.getIssuedConfig``.
 
     Raises:
-        BadAnswer: a field that cannot be read.
+        BadAnswer: a field that an opening needs, and that cannot be read.
         UnknownCloudError: the helper layer's way of saying that something failed.
     """
     found = _object(result, "getIssuedConfig")
     return IssuedConfig(
         lock_random=_issued(fields.find(found, "lock_random"), "lock_random"),
-        lock_record=_issued(fields.find(found, "lock_record"), "lock_record"),
+        lock_record=_for_records(fields.find(found, "lock_record")),
         fetched_at=fetched_at,
     )
 
@@ -119,6 +119,14 @@ def _device(row: Any) -> DeviceFacts:
 
 def _secret(value: object) -> Secret | None:
     return Secret(value.encode("utf-8", "replace")) if isinstance(value, str) and value else None
+
+
+def _for_records(value: object) -> IssuedInstruction | None:
+    """None where it cannot be read: an opening needs the rest, and locks take other questions."""
+    try:
+        return _issued(value, "lock_record")
+    except BadAnswer:
+        return None
 
 
 def _issued(value: object, what: str) -> IssuedInstruction | None:

@@ -129,3 +129,13 @@ def test_a_device_that_is_no_lock_of_ours_is_said_to_be_none_when_its_keys_are_w
     assert device.device_id == "7"
     with pytest.raises(BadAnswer, match="uuid"):
         _ = device.keys
+
+
+@pytest.mark.parametrize(
+    "odd", [{"dp_id": 300, "ins": "01"}, {"dp_id": 69, "ins": "x"}, "abc", [1], 7]
+)
+def test_an_odd_part_about_records_stops_no_opening(odd: object) -> None:
+    part = {"dp_id": 70, "distribute": True, "ins": "010203"}
+    config = models.read_issued_config({"lock_random": part, "lock_record": odd}, 1.0)
+    assert config.lock_random is not None
+    assert config.lock_record is None

@@ -8,11 +8,12 @@ import anyio
 import pytest
 
 from bleagent.backlog import BacklogQuestion, how_to_ask
+from bleagent.beside import BookBeside
 from bleagent.dating import happenings_of, without_codes
 from bleagent.errors import OutboxFull
 from bleagent.model import IssuedConfig, IssuedInstruction, Priority
 from bleagent.policy import Backlog, Connection, Policy
-from bleagent.record import StoredRecord, TimeQuality
+from bleagent.record import Kept, StoredRecord, TakenReport, TimeQuality
 from bleagent.records import Drained, RecordListener
 from bleagent.simulator.log import Actuated, Received, RecordDeleted, RecordSent, RecordStored
 from bleagent.simulator.profiles import PROFILE_NAMES
@@ -424,6 +425,33 @@ def test_when_it_happened(
 
 
 # -- the disk
+
+
+def test_no_unlock_waits_for_the_disk_that_a_lost_connection_left() -> None:
+    class Durable(MemoryRecords):
+        """No cancellation shortens an fsync."""
+
+        async def take(self, report: TakenReport) -> Kept:
+            """To its end."""
+            with anyio.CancelScope(shield=True):
+                kept = await super().take(report)
+            return kept  # noqa: RET504 - for mypy a scope may swallow what is raised
+
+    async def story(world: World) -> None:
+        book = Durable(take_takes=60.0)
+        rewire(world, book=BookBeside(book, world.tasks))
+        async with world.doors._supervisor.owner(DOOR).use(Priority.VISIT):
+            await anyio.sleep(0.5)
+            await happens(world, {"action": "record", "dp": FINGER, "value": 1})
+            await anyio.sleep(0.2)
+            world.radio.links[-1].down("out of range")
+        began = world.clock.now()
+        assert told(await world.operate()) == ("confirmed", "ok")
+        assert world.clock.now() - began < 2.5
+        await anyio.sleep(120)
+        assert [one.record.value for one in book.rows] == [1, 1]  # the finger, and our opening
+
+    rehearse(story, V3)
 
 
 @pytest.mark.parametrize("name", [V3, V4])
