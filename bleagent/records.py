@@ -226,7 +226,7 @@ class RecordTaker:
         if kept.new and self._first is None:
             self._first = kept.new[0]
         self._client.central.record_stored(seen)
-        if not (taken.live and self._drain.counts_credits):
+        if self.draining and not (taken.live and self._drain.counts_credits):
             self._drain.came(seen, kept.records, stored=stored)
         self._ports.listener.kept(self._facts.name, kept, live=taken.live)
         for happening, name in zip(taken.happenings, kept.ids, strict=True):

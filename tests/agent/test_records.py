@@ -332,6 +332,23 @@ def test_a_record_that_comes_with_a_flag_is_acknowledged_once() -> None:
     rehearse(story, V3, **TAKES)
 
 
+def test_a_held_connection_remembers_nothing_of_what_comes_behind_its_drain() -> None:
+    async def story(world: World) -> None:
+        owner = world.doors._supervisor.owner(DOOR)
+        async with owner.use(Priority.VISIT) as session:
+            pass
+        await until(lambda: not session.records.draining)
+        async with owner.use(Priority.VISIT):
+            for value in range(50):
+                await happens(world, {"action": "record", "dp": FINGER, "value": value})
+                await anyio.sleep(1)
+        assert len(values(world)) == 50
+        assert len(session.records._deletions.unproven) == 0
+        owner.stop()
+
+    rehearse(story, V4, connection=Connection.HELD, **TAKES)
+
+
 # -- the clock
 
 
