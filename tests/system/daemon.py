@@ -194,10 +194,13 @@ async def unlock_when_rested(
     client: httpx.AsyncClient, key: str, lock: str = "front", **body: object
 ) -> httpx.Response:
     """Ask again while the lock rests between two operations, by itself two seconds, and while the
-    agent does not trust what it reads right after it stood still (A3)."""
-    with anyio.fail_after(10):
+    agent does not trust what it reads right after it stood still (A3).
+
+    Asks seldom enough not to use up what one caller may ask of the doors in a minute (F4)."""
+    turned_away = ("lock-busy", "too-late", "too-many-requests")
+    with anyio.fail_after(20):
         while True:
             answer = await unlock(client, key, lock, **body)
-            if answer.json().get("code") not in ("lock-busy", "too-late") or "id" in answer.json():
+            if answer.json().get("code") not in turned_away or "id" in answer.json():
                 return answer
-            await anyio.sleep(0.1)
+            await anyio.sleep(float(answer.headers.get("retry-after", 0.5)))

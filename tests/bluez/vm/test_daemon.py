@@ -136,7 +136,7 @@ async def test_killed_in_the_middle_of_connecting_it_opens_after_its_restart(
                 with anyio.fail_after(PATIENCE):
                     while (await radio_of(client))["attempts"] == 0:
                         await anyio.sleep(0.02)
-                await anyio.sleep(0.5)  # bluetoothd is waiting for the lock
+                await anyio.sleep(2.5)  # bluetoothd is waiting for the lock
                 await killed(process)
         site.come_back()
         async with site.daemon() as (client, _):
@@ -161,7 +161,7 @@ async def test_bluetoothd_may_die_between_two_openings(
                 if body.get("outcome") == "confirmed":
                     break
                 assert body.get("outcome", "unreached") == "unreached", body
-                await anyio.sleep(0.5)
+                await anyio.sleep(2.5)
         assert site.opened == 2
 
 
