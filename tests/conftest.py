@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
+
+# A shell that starts the suite in its background has it ignore Ctrl-C, and so would each process
+# that a test starts to see what Ctrl-C does to it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline per example: how fast a machine is says nothing about a codec.
 settings.register_profile("explore", deadline=None)
