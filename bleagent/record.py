@@ -206,6 +206,8 @@ class SinkState:
 
     sink: str
     waiting: int
+    held: int
+    """Of those that wait: not released yet (safety D4)."""
     done: int
     parked: int
     dropped: int
@@ -213,6 +215,8 @@ class SinkState:
     """``taken_at`` of the oldest one that waits, released or not."""
     routes_closed: dict[str, str]
     """Lock and code, where the sink refuses a lock as such."""
+    configured: bool = True
+    """Whether there still is such a sink: nothing carries what waits for one that is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

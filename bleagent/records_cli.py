@@ -242,6 +242,8 @@ def outbox(
     screen = records_view.console(sys.stdout)
     for number, table in enumerate(records_view.outbox_tables(found)):
         screen.print(*([""] if number else []), table, sep="\n")
+    for note in records_view.outbox_notes(found):
+        screen.print(note, style="dim", markup=False, soft_wrap=True)
 
 
 # -- the daemon

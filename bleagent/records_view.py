@@ -147,14 +147,15 @@ def line_of(one: Json) -> str:
 def outbox_tables(found: Json) -> Iterator[Table]:
     """What waits for each sink, what was taken off each lock, which routes are closed."""
     sinks = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("sink", "waiting", "oldest", "done", "parked", "dropped", "refused locks"):
+    for name in ("sink", "waiting", "held", "oldest", "done", "parked", "dropped", "refused locks"):
         left = name in ("sink", "refused locks")
         sinks.add_column(name, justify="left" if left else "right", no_wrap=name != "refused locks")
     for one in _list(found, "sinks"):
         closed = one.get("routes_closed")
         sinks.add_row(
-            Text(_word(one, "sink")),
-            _count(one, "waiting", "yellow"),
+            Text(_word(one, "sink") + (" (no longer configured)" if _is_gone(one) else "")),
+            _count({"waiting": _released(one)}, "waiting", "yellow"),
+            _count(one, "held", "cyan"),
             Text(age_of(one.get("oldest_waiting_s"))),
             _count(one, "done", "green"),
             _count(one, "parked", "bold red"),
@@ -173,6 +174,29 @@ def outbox_tables(found: Json) -> Iterator[Table]:
             _count(one, "gaps", "yellow"),
         )  # fmt: skip
     yield locks
+
+
+def outbox_notes(found: Json) -> Iterator[str]:
+    """What has to be said below: what can be done about a sink that is gone."""
+    for one in _list(found, "sinks"):
+        if _is_gone(one):
+            name = _word(one, "sink")
+            yield (
+                f"{name} is no longer configured, so that nothing carries what is left for it: "
+                "configure a sink of that name again, and restart the daemon"
+            )
+
+
+def _is_gone(one: Json) -> bool:
+    return one.get("configured") is False
+
+
+def _released(one: Json) -> Any:
+    """How many wait for the sink itself, and not for older records."""
+    waiting, held = one.get("waiting"), one.get("held")
+    if isinstance(waiting, int) and isinstance(held, int):
+        return waiting - held
+    return waiting
 
 
 def _count(one: Json, name: str, style: str) -> Text:

@@ -96,7 +96,9 @@ def outbox_view(
         "sinks": [
             {
                 "sink": one.sink,
+                "configured": one.configured,
                 "waiting": one.waiting,
+                "held": one.held,
                 "done": one.done,
                 "parked": one.parked,
                 "dropped": one.dropped,

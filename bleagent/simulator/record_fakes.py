@@ -268,13 +268,15 @@ class MemoryRecords:
             number = {state: len(list(self._in_state(name, state))) for state in Carriage}
             if name not in self.names and not number[Carriage.WAITING] + number[Carriage.PARKED]:
                 continue
-            taken = (row.record.taken_at for row in self._in_state(name, Carriage.WAITING))
+            waiting = [row.record for row in self._in_state(name, Carriage.WAITING)]
             states.append(
                 SinkState(
-                    sink=name, waiting=number[Carriage.WAITING], done=number[Carriage.DONE],
-                    parked=number[Carriage.PARKED], dropped=number[Carriage.DROPPED],
-                    oldest_waiting=min(taken, default=None),
-                    routes_closed=await self.routes_closed(name),
+                    sink=name, waiting=number[Carriage.WAITING],
+                    held=sum(one.released_at is None for one in waiting),
+                    done=number[Carriage.DONE], parked=number[Carriage.PARKED],
+                    dropped=number[Carriage.DROPPED],
+                    oldest_waiting=min((one.taken_at for one in waiting), default=None),
+                    routes_closed=await self.routes_closed(name), configured=name in self.names,
                 )
             )  # fmt: skip
         return states

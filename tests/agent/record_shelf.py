@@ -45,6 +45,8 @@ class TinyShelf:
         self.kept = list(records)
         self._seq = count(max((one.seq for one in records), default=0) + 1)
         self.asked: list[RecordQuery] = []
+        self.gone: set[str] = set()
+        """Sinks that are not configured any more."""
 
     def add(self, *, at: float = AT, kind: RecordKind = RecordKind.FINGERPRINT) -> StoredRecord:
         """One more."""
@@ -95,14 +97,17 @@ class TinyShelf:
         every = [(one, record) for record in self.kept for one in record.deliveries]
 
         def state(sink: str) -> SinkState:
-            mine = [(one.state, record.taken_at) for one, record in every if one.sink == sink]
+            mine = [(one.state, record) for one, record in every if one.sink == sink]
             states = [state for state, _ in mine]
-            waiting = [at for state, at in mine if state is Carriage.WAITING]
+            waiting = [record for state, record in mine if state is Carriage.WAITING]
             return SinkState(
-                sink=sink, waiting=len(waiting), done=states.count(Carriage.DONE),
+                sink=sink, waiting=len(waiting),
+                held=sum(one.released_at is None for one in waiting),
+                done=states.count(Carriage.DONE),
                 parked=states.count(Carriage.PARKED), dropped=states.count(Carriage.DROPPED),
-                oldest_waiting=min(waiting, default=None),
+                oldest_waiting=min((one.taken_at for one in waiting), default=None),
                 routes_closed={"back": "1106"} if sink == "cloud" else {},
+                configured=sink not in self.gone,
             )  # fmt: skip
 
         return [state(sink) for sink in sorted({one.sink for one, _ in every})]

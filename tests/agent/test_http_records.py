@@ -374,22 +374,25 @@ def test_a_body_has_its_bound() -> None:
 def test_the_outbox_says_what_waits_and_what_was_taken() -> None:
     shelf = TinyShelf(
         stored(1, cloud=(DONE, ""), file=(WAITING, "")),
-        stored(2, at=AT + 60, cloud=(WAITING, "28841105"), file=(WAITING, "")),
+        stored(2, at=AT + 60, released=False, cloud=(DONE, ""), file=(WAITING, "")),
         stored(3, lock="back", cloud=(PARKED, "1109")),
+        stored(4, lock="back", at=AT + 60, cloud=(WAITING, "28841105")),
     )
+    shelf.gone = {"file"}
     assert get(shelf, "/v1/outbox") == {
         "sinks": [
             {
-                "sink": "cloud", "waiting": 1, "done": 1, "parked": 1, "dropped": 0,
-                "oldest_waiting_s": 480.0, "routes_closed": {"back": "1106"},
+                "sink": "cloud", "configured": True, "waiting": 1, "held": 0, "done": 2,
+                "parked": 1, "dropped": 0, "oldest_waiting_s": 480.0,
+                "routes_closed": {"back": "1106"},
             },
             {
-                "sink": "file", "waiting": 2, "done": 0, "parked": 0, "dropped": 0,
-                "oldest_waiting_s": 540.0, "routes_closed": {},
+                "sink": "file", "configured": False, "waiting": 2, "held": 1, "done": 0,
+                "parked": 0, "dropped": 0, "oldest_waiting_s": 540.0, "routes_closed": {},
             },
         ],
         "locks": [
-            {"lock": "back", "taken": 1, "duplicate": 2, "gaps": 1},
+            {"lock": "back", "taken": 2, "duplicate": 2, "gaps": 1},
             {"lock": "front", "taken": 2, "duplicate": 2, "gaps": 1},
         ],
     }  # fmt: skip

@@ -22,6 +22,7 @@ from bleagent.records_view import (
     console,
     line_of,
     notes_of,
+    outbox_notes,
     outbox_tables,
     sinks_of,
     table_of,
@@ -202,20 +203,26 @@ def test_no_records_are_a_header() -> None:
 def test_the_outbox_is_two_tables() -> None:
     screen = console(io.StringIO())
     sinks = {
-        "sink": "cloud", "waiting": 2, "done": 1200, "parked": 1, "dropped": 0,
-        "oldest_waiting_s": 900.0, "routes_closed": {"back": "1106"},
+        "sink": "cloud", "configured": True, "waiting": 5, "held": 3, "done": 1200, "parked": 1,
+        "dropped": 0, "oldest_waiting_s": 900.0, "routes_closed": {"back": "1106"},
     }  # fmt: skip
+    gone = {**sinks, "sink": "old", "configured": False, "held": 0, "routes_closed": {}}
     locks = {"lock": "front", "taken": 1203, "duplicate": 4, "gaps": 1}
-    for table in outbox_tables({"sinks": [sinks], "locks": [locks]}):
+    found = {"sinks": [sinks, gone], "locks": [locks]}
+    for table in outbox_tables(found):
         screen.print(table)
     output = screen.file
     assert isinstance(output, io.StringIO)
     assert [" ".join(line.split()) for line in output.getvalue().splitlines()] == [
-        "sink waiting oldest done parked dropped refused locks",
-        "cloud 2 15 min 1200 1 0 back (1106)",
+        "sink waiting held oldest done parked dropped refused locks",
+        "cloud 2 3 15 min 1200 1 0 back (1106)",
+        "old (no longer configured) 5 0 15 min 1200 1 0",
         "lock taken came twice gaps",
         "front 1203 4 1",
     ]
+    (note,) = outbox_notes(found)
+    assert note.startswith("old is no longer configured")
+    assert list(outbox_notes({"sinks": [sinks]})) == []
 
 
 @pytest.mark.parametrize(
@@ -262,4 +269,5 @@ def test_whatever_the_daemon_says_is_shown(one: dict[str, Any]) -> None:
     list(notes_of([one]))
     read_back([one])
     list(outbox_tables(one))
+    list(outbox_notes(one))
     list(verified_lines(one))

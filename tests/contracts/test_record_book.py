@@ -605,7 +605,7 @@ class ShelfContract(RecordsContract):
     async def test_a_sink_tells_how_much_waits_and_how_long(self, open_records: Open) -> None:
         records = open_records("cloud", "file")
         empty = SinkState(
-            sink="cloud", waiting=0, done=0, parked=0, dropped=0, oldest_waiting=None,
+            sink="cloud", waiting=0, held=0, done=0, parked=0, dropped=0, oldest_waiting=None,
             routes_closed={},
         )  # fmt: skip
         assert await records.sinks() == [empty, replace(empty, sink="file")]
@@ -613,8 +613,11 @@ class ShelfContract(RecordsContract):
         await records.take(told(happened(value=2), taken_at=NOON + 1))  # not released yet
         await records.take(released(happened(value=3), taken_at=NOON + 2))
         await records.settle("cloud", [(1, DONE)])
-        assert await state_of(records) == replace(empty, waiting=2, done=1, oldest_waiting=NOON + 1)
-        assert (await state_of(records, "file")).waiting == 3
+        assert await state_of(records) == replace(
+            empty, waiting=2, held=1, done=1, oldest_waiting=NOON + 1
+        )
+        file = await state_of(records, "file")
+        assert (file.waiting, file.held) == (3, 1)
 
     async def test_a_sink_that_was_taken_away_is_shown_while_something_is_left(
         self, open_records: Open
@@ -625,7 +628,7 @@ class ShelfContract(RecordsContract):
         await records.settle("file", [(1, POISON), (2, POISON)])
         await records.settle("cloud", [(1, DONE), (2, DONE)])
         records = open_records()
-        assert [one.sink for one in await records.sinks()] == ["file"]
+        assert [(one.sink, one.configured) for one in await records.sinks()] == [("file", False)]
         for stored in await all_of(records):
             await records.drop(stored.id)
         assert await records.sinks() == []

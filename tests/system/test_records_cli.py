@@ -223,9 +223,9 @@ async def test_the_outbox_is_shown(tmp_path: Path) -> None:
         raw = await site.run("outbox", "--json")
     told = [" ".join(line.split()) for line in lines_of(table.stdout) if line]
     assert told == [
-        "sink waiting oldest done parked dropped refused locks",
-        "cloud 0 0 1 0 back (1106)",
-        "file 0 1 0 0",
+        "sink waiting held oldest done parked dropped refused locks",
+        "cloud 0 0 0 1 0 back (1106)",
+        "file 0 0 1 0 0",
         "lock taken came twice gaps",
         "front 1 2 1",
     ]

@@ -20,6 +20,11 @@ _COUNTS = """
     ) GROUP BY lock ORDER BY lock
 """
 
+# Held ones are few, and an index has them alone.
+_HELD = """
+    SELECT count(*) FROM deliveries WHERE released = 0 AND sink = ? AND state = 'waiting'
+"""
+
 
 class SqliteRecordShelf(RecordTables):
     """Shows records and counts; lets parked ones go on, or be given up."""
@@ -93,15 +98,18 @@ class SqliteRecordShelf(RecordTables):
             (oldest,) = connection.execute(
                 "SELECT min(taken_at) FROM deliveries WHERE sink = ? AND state = 'waiting'", (name,)
             ).fetchone()
+            (held,) = connection.execute(_HELD, (name,)).fetchone()
             states.append(
                 SinkState(
                     sink=name,
                     waiting=waiting,
+                    held=held,
                     done=done,
                     parked=parked,
                     dropped=dropped,
                     oldest_waiting=oldest,
                     routes_closed=routes_of(connection, name),
+                    configured=name in self._sinks,
                 )
             )
         return states
