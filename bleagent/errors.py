@@ -23,6 +23,18 @@ class ConfigError(AgentError):
     advice = "Correct the named key and start again."
 
 
+class ConfigUnreadable(ConfigError):
+    """There is no such file, or it may not be read."""
+
+    advice = "Name the configuration's file with --config, and see that this user may read it."
+
+
+class ConfigNotToml(ConfigError):
+    """The file as a whole is no TOML, so that no key of it can be told."""
+
+    advice = "Write it as TOML; systemd/config.example.toml is one with every key."
+
+
 class SecretError(AgentError):
     """A secret is missing, unreadable, or readable by others."""
 

@@ -77,6 +77,7 @@ def records(
     until: Until = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = LIMIT,
     as_json: AsJson = False,
+    ids: Annotated[bool, typer.Option("--ids", help="With each record's id.")] = False,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Oldest first, and go on until Ctrl-C.")
     ] = False,
@@ -90,7 +91,7 @@ def records(
     """
     context.obj = Where(config=config, url=url, token_file=token_file)
     if context.invoked_subcommand is not None:
-        if any((lock, kind, state, since, until, as_json, follow)) or limit != LIMIT:
+        if any((lock, kind, state, since, until, as_json, ids, follow)) or limit != LIMIT:
             _unusable(f"options of {context.invoked_subcommand} stand behind its name")
         return
     if follow and until is not None:
@@ -98,7 +99,7 @@ def records(
     try:
         with _daemon(context) as client:
             params = _params(lock=lock, kind=kind, state=state, since=since, until=until)
-            show = _show_json if as_json else _Tables(steady=follow).show
+            show = _show_json if as_json else _Tables(steady=follow, ids=ids).show
             if follow:
                 _follow(client, params, limit, show)
             else:
@@ -349,8 +350,9 @@ def _tell_bounds(count: int, limit: int) -> None:
 class _Tables:
     """A table, and below it what comes later; ``steady`` columns where something will."""
 
-    def __init__(self, *, steady: bool) -> None:
+    def __init__(self, *, steady: bool, ids: bool) -> None:
         self._steady = steady
+        self._ids = ids
         self._header = True
 
     def show(self, records: list[dict[str, Any]]) -> None:
@@ -360,13 +362,14 @@ class _Tables:
         if not records and not self._header:
             return
         screen = records_view.console(sys.stdout)
-        if screen.width < (records_view.STEADY if self._steady else records_view.LEAST):
+        least = records_view.STEADY if self._steady else records_view.LEAST
+        if screen.width < least + (records_view.ID if self._ids else 0):
             for one in records:
-                screen.print(records_view.line_of(one), markup=False, soft_wrap=True)
+                screen.print(records_view.line_of(one, ids=self._ids), markup=False, soft_wrap=True)
         else:
             screen.print(
                 records_view.table_of(
-                    records, screen.width, steady=self._steady, header=self._header
+                    records, screen.width, steady=self._steady, header=self._header, ids=self._ids
                 )
             )
         for note in records_view.notes_of(records):

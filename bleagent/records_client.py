@@ -28,11 +28,24 @@ VERIFY_TIMEOUT = 120.0
 
 Params = Sequence[tuple[str, str]]
 
+_ADVICE = {
+    "unknown-record": "`bleagent records --ids` shows the ids, and so does --json.",
+    "unknown-token": "`bleagent token list` shows the ids.",
+    "unknown-lock": "Name one of these.",
+}
+"""By the daemon's code: what helps at a command line, where its own advice is for HTTP."""
+
 
 class DaemonUnnamed(ConfigError):
     """Which daemon to ask is not said, or not so that a token may be sent there."""
 
     advice = "Name the daemon's configuration with --config, or give --url and --token-file."
+
+
+class PortUnknown(DaemonUnnamed):
+    """The configuration leaves the port open, so that it does not say where the daemon is."""
+
+    advice = "Give --url and --token-file."
 
 
 class DaemonAway(AgentError):
@@ -106,7 +119,7 @@ def find_daemon(config: Path | None, url: str | None, token_file: Path | None) -
 
 def _url_of(config: Config) -> str:
     if config.http.port == 0:
-        raise DaemonUnnamed("[http] port is 0, any free one: say with --url which one it is")
+        raise PortUnknown("[http] port is 0, any free one: this file does not say which")
     host = f"[{config.http.host}]" if ":" in config.http.host else config.http.host
     return f"http://{host}:{config.http.port}"
 
@@ -251,8 +264,9 @@ class DaemonClient:
         if not isinstance(body.get("code"), str):
             raise self._foreign()
         words = f"{body.get('detail')} ({body['code']})"
+        advice = _ADVICE.get(body["code"], body.get("advice"))
         kind = DaemonUnable if answer.is_server_error else DaemonRefused
-        raise kind(f"{words}\n{body['advice']}" if body.get("advice") else words)
+        raise kind(f"{words}\n{advice}" if advice else words)
 
     def _foreign(self) -> NotTheDaemon:
         return NotTheDaemon(f"what answers at {self._url} is not this version of bleagent")

@@ -26,6 +26,8 @@ _TITLES = ("time", "lock", "what", "who", "sinks")
 # Characters of the columns at most (of the sinks at least), and of the others at least.
 _TIME, _LOCK, _WHAT, _WHO, _SINKS, _GAP = 20, 12, 32, 14, 12, 2
 _WHAT_LEAST, _WHO_LEAST = 20, 8
+ID = 32 + _GAP
+"""Characters that a column of ids takes beside the others."""
 LEAST = _TIME + _LOCK + _WHAT_LEAST + _WHO_LEAST + _SINKS + 4 * _GAP
 STEADY = _TIME + _LOCK + _WHAT + _WHO + _SINKS + 4 * _GAP
 """Characters of a line that a table needs, and one with steady columns."""
@@ -44,18 +46,27 @@ def console(output: TextIO) -> Console:
 
 
 def table_of(
-    records: Sequence[Json], width: int, *, steady: bool = False, header: bool = True
+    records: Sequence[Json],
+    width: int,
+    *,
+    steady: bool = False,
+    header: bool = True,
+    ids: bool = False,
 ) -> Table:
     """Time, lock, what, who, and how far each sink is, in lines of ``width`` characters.
 
-    ``steady``: columns do not depend on what is in them, so that more can go below them.
+    ``steady``: columns do not depend on what is in them, so that more can go below them. ``ids``:
+    the last column is the record's id.
     """
+    width -= ID if ids else 0
     table = Table(box=None, pad_edge=False, show_header=header, padding=(0, 2, 0, 0))
     rows = [_cells(one) for one in records]
     for title, size in zip(_TITLES, _widths(rows, width, steady=steady), strict=True):
         table.add_column(title, width=size, overflow="fold")
-    for cells in rows:
-        table.add_row(*cells)
+    if ids:
+        table.add_column("id", no_wrap=True)
+    for one, cells in zip(records, rows, strict=True):
+        table.add_row(*cells, *([Text(_word(one, "id"))] if ids else []))
     return table
 
 
@@ -137,11 +148,12 @@ def notes_of(records: Sequence[Json]) -> Iterator[str]:
         yield from parked
 
 
-def line_of(one: Json) -> str:
-    """One record in one line."""
+def line_of(one: Json, *, ids: bool = False) -> str:
+    """One record in one line, its id at the end."""
     who = _who(one)
     told = f"{_word(one, 'title')} ({who})" if who else _word(one, "title")
-    return f"{_local(one)}  {_word(one, 'lock')}  {told}  [{sinks_of(one).plain}]"
+    line = f"{_local(one)}  {_word(one, 'lock')}  {told}  [{sinks_of(one).plain}]"
+    return f"{line}  {_word(one, 'id')}" if ids else line
 
 
 def outbox_tables(found: Json) -> Iterator[Table]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from bleagent.cloud.settings import Signer, Transport
-from bleagent.errors import ConfigError
+from bleagent.errors import ConfigError, ConfigNotToml, ConfigUnreadable
 from bleagent.policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SnStart
 from protocol import DpMap, InstructionAir, LocalProtocolError
 from protocol.dpmap import LockGeneration
@@ -257,11 +257,11 @@ def load_config(path: Path) -> Config:
     try:
         data = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ConfigUnreadable(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: found bytes that are not UTF-8, expected TOML") from None
+        raise ConfigNotToml(f"{path}: found bytes that are not UTF-8, expected TOML") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+        raise ConfigNotToml(f"{path}: not TOML: {error}") from None
     try:
         # By way of JSON: text becomes a path or an enum there, and nothing else is converted.
         return Config.model_validate_json(json.dumps(_inherit(data), default=str))

@@ -81,8 +81,10 @@ def test_too_little_is_told(url: str | None, token: Path | None) -> None:
 
 
 def test_any_free_port_is_not_known(tmp_path: Path) -> None:
-    with pytest.raises(DaemonUnnamed, match="say with --url"):
+    with pytest.raises(DaemonUnnamed, match="port is 0") as caught:
         find_daemon(configured(tmp_path, "port = 0"), None, None)
+    assert caught.value.advice == "Give --url and --token-file."
+    assert "--config" not in str(caught.value)
 
 
 def test_a_credential_of_the_unit_is_not_there_for_a_person(

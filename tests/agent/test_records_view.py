@@ -16,6 +16,7 @@ from bleagent.http.record_views import record_view
 from bleagent.record import Carriage, TimeQuality
 from bleagent.records_view import (
     COLUMNS,
+    ID,
     LEAST,
     STEADY,
     age_of,
@@ -69,6 +70,16 @@ def test_a_table_says_when_where_what_who_and_how_far() -> None:
         "2024-06-02 21:37:43~  front  opened by fingerprint 3                      held",
         "2024-06-02 21:37:43?  front  door open                                    -",
     ]
+
+
+def test_ids_are_a_column_of_their_own_and_stay_whole() -> None:
+    for width in (LEAST + ID, 160):
+        header, *lines = drawn(EVERY, width, ids=True)
+        assert header.endswith("  id")
+        told = [line[header.index("  id") + 2 :] for line in lines]
+        assert [text for text in told if text] == [one["id"] for one in EVERY]
+        assert all(len(line) <= width for line in lines)
+    assert line_of(EVERY[0], ids=True) == f"{line_of(EVERY[0])}  {1:032x}"
 
 
 def test_the_screens_that_people_have_are_wide_enough() -> None:

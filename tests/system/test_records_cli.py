@@ -153,6 +153,13 @@ async def test_a_parked_record_is_decided_about(tmp_path: Path) -> None:
         assert b"nothing of it is parked: cloud dropped, hook waiting" in none.stderr
         unknown = await site.run("retry", "../outbox")
         assert (unknown.returncode, unknown.stdout) == (1, b"")
+        never = await site.run("retry", "0" * 32)
+        assert lines_of(never.stderr) == [
+            "bleagent records: no such record (unknown-record)",
+            "bleagent records: `bleagent records --ids` shows the ids, and so does --json.",
+        ]
+        named = await site.run("--ids")
+        assert lines_of(named.stdout)[1].endswith(f"  {one}")
 
 
 @pytest.mark.parametrize(("answer", "state"), [(b"y\n", "dropped"), (b"n\n", "parked")])
@@ -244,12 +251,20 @@ async def test_what_is_wrong_with_the_daemon_is_said_in_words(tmp_path: Path) ->
     site.config.write_text("[http]\n")
     unusable = await site.run("outbox")
     unnamed = await site.run(known=False)
+    site.config.write_text("[http\n")
+    no_toml = await site.run()
+    site.config.unlink()
+    gone = await site.run()
     assert b"does not take this token" in wrong.stderr
     assert b"nobody answers at http://127.0.0.1:" in away.stderr
     assert b"Start the daemon" in away.stderr
     assert b"http.token: found nothing" in unusable.stderr
     assert b"it is not said which daemon to ask" in unnamed.stderr
-    for one in (wrong, away, unusable, unnamed):
+    assert b"Write it as TOML" in no_toml.stderr
+    assert b"Name the configuration's file with --config" in gone.stderr
+    for one in (no_toml, gone):
+        assert b"named key" not in one.stderr
+    for one in (wrong, away, unusable, unnamed, no_toml, gone):
         assert (one.returncode, one.stdout) == (2, b"")
         assert b"Traceback" not in one.stderr
         assert b"CANARY" not in one.stderr
