@@ -89,9 +89,16 @@ async def test_a_bus_that_does_not_let_us(bluez: ScriptedBluez, bluetooth: Bluez
     assert "doctor" in caught.value.advice
 
 
-@pytest.mark.parametrize("what", ["no socket", "nobody listens", "nonsense"])
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("no socket", "/bus: No such file or directory"),
+        ("nobody listens", "/bus: Connection refused"),
+        ("nonsense", "the D-Bus system bus at nonsense: "),
+    ],
+)
 async def test_no_bus(
-    alone: BluezBluetooth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    alone: BluezBluetooth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, words: str
 ) -> None:
     path = tmp_path / "bus"
     if what == "nobody listens":
@@ -103,6 +110,10 @@ async def test_no_bus(
         await alone.adapters()
     assert "dbus.socket" in caught.value.advice
     assert caught.value.code == "radio-unavailable"
+    assert words in str(caught.value)
+    assert "Errno" not in str(caught.value)
+    if what != "nonsense":
+        assert str(path) in str(caught.value)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +34,8 @@ CALL_TIMEOUT = 5.0
 """Seconds for an answer of bluetoothd that needs nothing from the air."""
 CONNECT_TIMEOUT = 5.0
 """Seconds to get onto the bus."""
+ADDRESS = "unix:path=/var/run/dbus/system_bus_socket"
+"""Of the system bus, where DBUS_SYSTEM_BUS_ADDRESS names no other one."""
 
 Listener = Callable[[Message | None], None]
 """Told of each signal that was asked for, and of the end of the bus with ``None``."""
@@ -85,7 +89,7 @@ class Bus:
                 return
             await self._leave()
             # The constructor reads the address and may raise as well.
-            with translated("the D-Bus system bus", About.ADAPTER):
+            with translated(f"the D-Bus system bus at {_where()}", About.ADAPTER):
                 bus = MessageBus(bus_type=BusType.SYSTEM, auth=get_dbus_authenticator())
                 with anyio.fail_after(CONNECT_TIMEOUT):
                     await bus.connect()
@@ -138,6 +142,12 @@ class Bus:
         if end is not None:
             await asyncio.wait({end}, timeout=1.0)
             end.cancel()
+
+
+def _where() -> str:
+    """The socket of the bus, for people; the address as it is where it is none."""
+    address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or ADDRESS
+    return " or ".join(re.findall(r"unix:path=([^,;]+)", address)) or address
 
 
 def _match(rule: str) -> Message:

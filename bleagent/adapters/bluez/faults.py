@@ -236,6 +236,9 @@ def _by_text(text: str) -> type[LinkError] | None:
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:  # its number and class tell people nothing
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{where}"
     text = str(error)
     return f"{type(error).__name__} {text}".strip() if len(text) < 200 else text[:200]
 
