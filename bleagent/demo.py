@@ -331,6 +331,11 @@ class Demo:
             f"  curl -X POST -H 'Authorization: Bearer {self.token}' "
             f'-H "Idempotency-Key: $RANDOM" {url}/v1/locks/{DOOR}/unlock'
         )
+        # Out of a venv that nobody has entered, its name alone would not be found.
+        us = sys.argv[0] if Path(sys.argv[0]).name == "bleagent" else "bleagent"
+        records = f"  {us} records --url {url} --token-file {folder}/token"
+        say(records)
+        say(f"{records} --follow")
         say(f"  tail -f {folder}/daemon.log")
         await anyio.sleep_forever()
 

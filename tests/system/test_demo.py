@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import anyio
 import pytest
 
 from bleagent.demo import CLAIMS, Demo, Story
+from bleagent.records_client import find_daemon
 from tests.system.canary import Canary
 
 COMMAND = [sys.executable, "-m", "bleagent", "demo"]
@@ -61,6 +64,24 @@ def test_the_story_shows_every_frame_and_no_secret() -> None:
     claims = json.dumps([vars(claim) for claim in demo.story.claims])
     for text in (told, told.lower(), claims):
         assert canary.found(text) == []
+
+
+def test_what_is_kept_can_be_asked_for_its_records(tmp_path: Path) -> None:
+    lines: list[str] = []
+    demo = Demo(Story(lines.append))
+    demo._configure(tmp_path, "http://127.0.0.1:1", 1)
+
+    async def stay() -> None:
+        with anyio.move_on_after(0.01):
+            await demo._stay("http://127.0.0.1:2", tmp_path)
+
+    anyio.run(stay)
+    once, on = (shlex.split(line) for line in lines if " records " in line)
+    assert on == [*once, "--follow"]
+    assert once[:3] == ["bleagent", "records", "--url"]
+    assert once[4] == "--token-file"
+    found = find_daemon(None, once[3], Path(once[5]))
+    assert (found.url, found.token.reveal()) == ("http://127.0.0.1:2", demo.token.encode())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
