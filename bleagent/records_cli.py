@@ -86,8 +86,8 @@ def records(
 
     The daemon has to run: this asks it. Times are local.
 
-    Exit status: 0 done, 1 the daemon said no (or the cloud lacks something or has it twice), 2 it
-    could not be asked, nor the cloud.
+    Exit status: 0 done, 1 the daemon said no (verify: see there), 2 it could not be asked, or
+    could not do it itself.
     """
     context.obj = Where(config=config, url=url, token_file=token_file)
     if context.invoked_subcommand is not None:
@@ -206,8 +206,9 @@ def verify(
 ) -> None:
     """Ask the cloud what it has of a lock's records, and compare.
 
-    Exit status: 0 nothing is lacking there and nothing is there twice, 1 something is or not all
-    could be compared, 2 the daemon or the cloud could not be asked.
+    Exit status: 0 nothing is lacking there and nothing is there twice, 1 something is, or not all
+    could be compared, 2 the daemon or the cloud could not be asked. What is in the cloud and not
+    here is told, and is no failure.
     """
     from . import records_view  # noqa: PLC0415
 

@@ -20,6 +20,7 @@ import pytest
 from anyio.abc import Process, SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from bleagent.errors import AgentError, CloudError, StoreError
 from bleagent.record import Carriage, RecordQuery
 from protocol.records import RecordKind
 from tests.agent.record_shelf import AT, TinyShelf, stored
@@ -203,6 +204,7 @@ async def test_a_comparison_with_the_cloud_says_what_lacks_there(tmp_path: Path)
         Verification(agree=5, unknown=(Said("unlock_app", 1, AT),)),
         Verification(agree=4, lacking=(Said("unlock_card", 11, AT),)),
         Verification(agree=4, complete=False),
+        Verification(agree=4, twice=(Said("unlock_card", 11, AT),)),
     ]
 
     async def compare(*what: Any) -> Verification:
@@ -214,13 +216,36 @@ async def test_a_comparison_with_the_cloud_says_what_lacks_there(tmp_path: Path)
         good = await site.run("verify", "front", "--since", "1717364263")
         lacking = await site.run("verify", "front", "--sink", "cloud", "--json")
         half = await site.run("verify", "front")
+        twice = await site.run("verify", "front")
+        unknown = await site.run("verify", "none")
     assert asked == [
-        ("front", AT, None, None), ("front", None, None, "cloud"), ("front", None, None, None)
+        ("front", AT, None, None), ("front", None, None, "cloud"), ("front", None, None, None),
+        ("front", None, None, None),
     ]  # fmt: skip
-    assert [good.returncode, lacking.returncode, half.returncode] == [0, 1, 1]
-    assert lines_of(good.stdout)[:2] == ["5 agree", "1 in the cloud, and not here:"]
+    assert [one.returncode for one in (good, lacking, half, twice)] == [0, 1, 1, 1]
+    assert unknown.returncode == 1  # the daemon said no
+    assert lines_of(good.stdout) == [
+        "5 agree", "1 in the cloud, and not here:", "  2024-06-02 23:37:43  unlock_app 1",
+    ]  # fmt: skip
     assert json.loads(lacking.stdout)["lacking"][0]["code"] == "unlock_card"
     assert "not the whole" in half.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(CloudError("nobody there"), "cloud-failed"), (StoreError("no disk"), "store-failed")],
+)
+async def test_a_comparison_that_could_not_be_made_found_no_difference(
+    tmp_path: Path, error: AgentError, code: str
+) -> None:
+    async def unlucky(*_: Any) -> Verification:
+        raise error
+
+    site = RecordsSite(tmp_path, TinyShelf(), verify=unlucky)
+    async with site.up():
+        failed = await site.run("verify", "front")
+    assert (failed.returncode, failed.stdout) == (2, b"")
+    assert f"{error} ({code})".encode() in failed.stderr
 
 
 async def test_the_outbox_is_shown(tmp_path: Path) -> None:
