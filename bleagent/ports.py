@@ -20,15 +20,7 @@ from .model import (
     SealedInstruction,
     Sighting,
 )
-from .record import (
-    Kept,
-    Receipt,
-    RecordQuery,
-    SinkState,
-    StoredRecord,
-    TakenCounts,
-    TakenReport,
-)
+from .record import Kept, Receipt, RecordQuery, SinkState, StoredRecord, TakenCounts, TakenReport
 from .tokens import StoredToken
 
 
@@ -365,6 +357,13 @@ class RecordShelf(Protocol):
 
     async def drop(self, record_id: str, *, sink: str | None = None) -> int:
         """Give a parked record up; it stays in the book. How many deliveries changed."""
+        ...
+
+    async def forget(self, sink: str) -> int:
+        """Give up all that waits or is parked for a sink that is not configured; how many.
+
+        For one that is configured nothing changes.
+        """
         ...
 
     async def sinks(self) -> list[SinkState]:

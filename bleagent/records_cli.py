@@ -8,12 +8,28 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+from .records_options import (
+    AsJson,
+    Config,
+    Kind,
+    Lock,
+    RecordId,
+    Since,
+    Sink,
+    SinkName,
+    State,
+    TokenFile,
+    Until,
+    Url,
+    Where,
+    Yes,
+)
 
 if TYPE_CHECKING:
     from .records_client import DaemonClient
@@ -25,42 +41,6 @@ POLL = 1.0
 """Seconds between two questions of --follow."""
 
 records_app = typer.Typer(add_completion=False)
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="The daemon's configuration: where it is, and its token."),
-]
-Url = Annotated[
-    str | None, typer.Option("--url", help="Where the daemon is, instead.", show_default=False)
-]
-TokenFile = Annotated[
-    Path | None, typer.Option("--token-file", help="A file with the daemon's token, instead.")
-]
-Lock = Annotated[str | None, typer.Option("--lock", "-l", help="Of this lock only.")]
-Kind = Annotated[
-    list[str] | None,
-    typer.Option("--kind", "-k", help="Such as fingerprint, bluetooth or alarm; several times."),
-]
-State = Annotated[
-    str | None, typer.Option("--state", help="waiting, done, parked or dropped, for any sink.")
-]
-Since = Annotated[
-    str | None,
-    typer.Option("--since", help="From then on: 2026-01-31, '2026-01-31 18:30' or Unix seconds."),
-]
-Until = Annotated[str | None, typer.Option("--until", help="Until then.")]
-Sink = Annotated[str | None, typer.Option("--sink", help="For this sink only.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-RecordId = Annotated[str, typer.Argument(metavar="ID", help="The record's id.")]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
-    """How to find the daemon, as it was said before the name of a command."""
-
-    config: Path | None = None
-    url: str | None = None
-    token_file: Path | None = None
 
 
 @records_app.callback(invoke_without_command=True)
@@ -174,7 +154,7 @@ def drop(
     record_id: RecordId,
     *,
     sink: Sink = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     config: Config = None,
     url: Url = None,
     token_file: TokenFile = None,
@@ -185,9 +165,7 @@ def drop(
     with _daemon(context, config, url, token_file) as client:
         if not yes:
             typer.echo(records_view.line_of(client.record(record_id)), err=True)
-            if not sys.stdin.isatty():
-                _unusable("nobody is there to be asked: say --yes")
-            typer.confirm(f"Never carry it to {sink or 'any sink that parked it'}?", abort=True)
+            _confirm(f"Never carry it to {sink or 'any sink that parked it'}?")
         _tell_decision(client.decide(record_id, "drop", sink), "is given up")
 
 
@@ -246,6 +224,24 @@ def outbox(
         screen.print(*([""] if number else []), table, sep="\n")
     for note in records_view.outbox_notes(found):
         screen.print(note, style="dim", markup=False, soft_wrap=True)
+
+
+@records_app.command("forget-sink")
+def forget_sink(
+    context: typer.Context,
+    sink: SinkName,
+    *,
+    yes: Yes = False,
+    config: Config = None,
+    url: Url = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Give up all that is left for a sink that is not configured any more; it stays in the book."""
+    with _daemon(context, config, url, token_file) as client:
+        if not yes:
+            _confirm(f"Never carry what is left for {sink} to it?")
+        changed = client.forget_sink(sink).get("changed")
+    typer.echo(f"given up for {sink}: {changed}")
 
 
 # -- the daemon
@@ -384,6 +380,12 @@ def _tell_decision(answer: dict[str, Any], what: str) -> None:
 
     record = answer.get("record")
     typer.echo(f"{what}: {records_view.line_of(record if isinstance(record, dict) else {})}")
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        _unusable("nobody is there to be asked: say --yes")
+    typer.confirm(question, abort=True)
 
 
 def _unusable(why: str) -> NoReturn:

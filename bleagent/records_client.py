@@ -31,6 +31,7 @@ Params = Sequence[tuple[str, str]]
 _ADVICE = {
     "unknown-record": "`bleagent records --ids` shows the ids, and so does --json.",
     "unknown-token": "`bleagent token list` shows the ids.",
+    "unknown-sink": "`bleagent records outbox` shows the names.",
     "unknown-lock": "Name one of these.",
 }
 """By the daemon's code: what helps at a command line, where its own advice is for HTTP."""
@@ -208,6 +209,10 @@ class DaemonClient:
         """Retry or drop: ``changed`` and ``record``."""
         body = {} if sink is None else {"sink": sink}
         return self._ask("POST", f"/v1/records/{_segment(record_id)}/{word}", json=body)
+
+    def forget_sink(self, sink: str) -> dict[str, Any]:
+        """Give up what is left for one that is gone: ``changed``."""
+        return self._ask("POST", f"/v1/outbox/{_segment(sink)}/forget")
 
     def outbox(self) -> dict[str, Any]:
         """``sinks`` and ``locks``."""

@@ -195,7 +195,8 @@ def outbox_notes(found: Json) -> Iterator[str]:
             name = _word(one, "sink")
             yield (
                 f"{name} is no longer configured, so that nothing carries what is left for it: "
-                "configure a sink of that name again, and restart the daemon"
+                "configure a sink of that name again and restart the daemon, "
+                f"or give it all up (bleagent records forget-sink {name})"
             )
 
 

@@ -44,7 +44,8 @@ API = (
     "POST /v1/locks/NAME/unlock, lock or hint with a JSON object of at most deadline_ms "
     f"(1 to {MAX_DEADLINE_MS}) and after (an operation's id); GET /v1/locks, /v1/operations/ID, "
     "/v1/records, /v1/records/ID, /v1/outbox; POST /v1/records/ID/retry or drop, "
-    "/v1/locks/NAME/records/verify; GET or POST /v1/tokens, POST /v1/tokens/ID/revoke."
+    "/v1/outbox/SINK/forget, /v1/locks/NAME/records/verify; "
+    "GET or POST /v1/tokens, POST /v1/tokens/ID/revoke."
 )
 
 

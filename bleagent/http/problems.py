@@ -37,6 +37,20 @@ class UnknownRecord(AgentError):
     advice = "GET /v1/records has the ids."
 
 
+class UnknownSink(AgentError):
+    """No sink of that name is configured, and nothing is left for one."""
+
+    code = "unknown-sink"
+    advice = "GET /v1/outbox has the names."
+
+
+class SinkConfigured(AgentError):
+    """What waits for a sink that is there is carried, and not given up."""
+
+    code = "sink-configured"
+    advice = "Take it out of the configuration and restart first."
+
+
 STATUS: dict[type[AgentError], int] = {
     UnknownLock: 404,
     ScopeMissing: 403,
@@ -55,6 +69,8 @@ STATUS: dict[type[AgentError], int] = {
     CloudError: 502,
     RequestUnusable: 422,
     UnknownRecord: 404,
+    UnknownSink: 404,
+    SinkConfigured: 409,
 }
 
 

@@ -19,10 +19,10 @@ from bleagent.record import Carriage, StoredRecord
 from bleagent.tokens import ADMIN, RECORDS
 
 from .auth import require_scope
-from .problems import UnknownRecord, problem
+from .problems import SinkConfigured, UnknownRecord, UnknownSink, problem
 from .record_query import parse_query, parse_time, to_cursor
 from .record_views import Verified, outbox_view, record_view, verified_view
-from .requests import Caller, Reader, RecordReader, read_body
+from .requests import Administrator, Caller, Reader, RecordReader, read_body
 from .rules import MAX_BODY
 
 log = structlog.get_logger()
@@ -71,6 +71,12 @@ class DecideBody(BaseModel):
     sink: str | None = Field(default=None, min_length=1, max_length=64)
 
 
+class ForgetBody(BaseModel):
+    """Nothing: the sink is in the address."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
+
+
 class VerifyBody(BaseModel):
     """Which records to compare: ISO 8601 with an offset, or Unix seconds."""
 
@@ -93,6 +99,7 @@ def add_records(app: FastAPI, given: RecordParts | None) -> None:
     # To try again does no harm; to give up for good is a decision about what happened at a door.
     _add_decision(app, parts, "retry", RECORDS, lambda shelf: shelf.retry)
     _add_decision(app, parts, "drop", ADMIN, lambda shelf: shelf.drop)
+    _add_forget(app, parts)
     _add_verify(app, parts)
 
 
@@ -155,6 +162,24 @@ def _add_decision(
         have.decided()
         after = await _record(have, record_id)
         return JSONResponse({"changed": changed, "record": _view(have, after)}, headers=_NO_STORE)
+
+
+def _add_forget(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
+    @app.post("/v1/outbox/{sink}/forget")
+    async def forget(sink: str, request: Request, caller: Administrator) -> Response:
+        have = parts()
+        raw = await read_body(request)
+        if raw is None:
+            return _too_large()
+        ForgetBody.model_validate_json(raw or b"{}")
+        known = {one.sink: one.configured for one in await have.shelf.sinks()}
+        if sink not in known:
+            raise UnknownSink(f"nothing is left for a sink {sink[:32]!r}")
+        if known[sink]:
+            raise SinkConfigured(f"{sink} is configured")
+        changed = await have.shelf.forget(sink)
+        log.info("sink.forgotten", sink=sink, deliveries=changed, principal=caller.id)
+        return JSONResponse({"sink": sink, "changed": changed}, headers=_NO_STORE)
 
 
 def _add_verify(app: FastAPI, parts: Callable[[], RecordParts]) -> None:

@@ -249,6 +249,22 @@ class MemoryRecords:
         """Give a parked one up."""
         return await self._decide(record_id, sink, Carriage.DROPPED)
 
+    async def forget(self, sink: str) -> int:
+        """Give up what is left for a sink that is gone."""
+        await anyio.lowlevel.checkpoint()
+        left = (
+            []
+            if sink in self.names
+            else [
+                row
+                for state in (Carriage.WAITING, Carriage.PARKED)
+                for row in self._in_state(sink, state)
+            ]
+        )
+        for row in left:
+            row.deliveries[sink] = replace(row.deliveries[sink], state=Carriage.DROPPED)
+        return len(left)
+
     async def _decide(self, record_id: str, sink: str | None, state: Carriage) -> int:
         await anyio.lowlevel.checkpoint()
         changed = 0

@@ -79,6 +79,24 @@ class TinyShelf:
         """Parked ones are given up."""
         return self._change(record_id, sink, Carriage.DROPPED)
 
+    async def forget(self, sink: str) -> int:
+        """All that is left for one that is gone is given up."""
+        changed = 0
+        for number, record in enumerate(self.kept if sink in self.gone else ()):
+            left = [
+                one.sink == sink and one.state in (Carriage.WAITING, Carriage.PARKED)
+                for one in record.deliveries
+            ]
+            changed += sum(left)
+            self.kept[number] = replace(
+                record,
+                deliveries=tuple(
+                    replace(one, state=Carriage.DROPPED) if gone else one
+                    for one, gone in zip(record.deliveries, left, strict=True)
+                ),
+            )
+        return changed
+
     def _change(self, record_id: str, sink: str | None, state: Carriage) -> int:
         changed = 0
         for number, record in enumerate(self.kept):

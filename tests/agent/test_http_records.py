@@ -307,6 +307,7 @@ EVERY = [
     ("GET", "/v1/outbox"),
     ("POST", "/v1/records/" + "0" * 32 + "/retry"),
     ("POST", "/v1/records/" + "0" * 32 + "/drop"),
+    ("POST", "/v1/outbox/gone/forget"),
     ("POST", "/v1/locks/front/records/verify"),
 ]
 
@@ -329,6 +330,27 @@ def test_no_get_decides() -> None:
 
 
 # -- deciding
+
+
+def test_what_is_left_for_a_sink_that_is_gone_is_given_up_with_who_said_so() -> None:
+    shelf = TinyShelf(
+        stored(1, old=(WAITING, ""), cloud=(WAITING, "")),
+        stored(2, old=(PARKED, "410"), cloud=(PARKED, "1109")),
+        stored(3, old=(DONE, "")),
+    )
+    shelf.gone = {"old"}
+    parts = record_parts(shelf)
+    assert problem(parts, "POST", "/v1/outbox/nobody/forget") == (404, "unknown-sink")
+    assert problem(parts, "POST", "/v1/outbox/cloud/forget") == (409, "sink-configured")
+    url = "/v1/outbox/old/forget"
+    assert problem(parts, "POST", url, content=b'{"sink": "cloud"}') == (422, "request-invalid")
+    with capture_logs() as lines:
+        assert ask(parts, "POST", url).json() == {"sink": "old", "changed": 2}
+    assert [(one["event"], one["deliveries"], one["principal"]) for one in lines] == [
+        ("sink.forgotten", 2, "token")
+    ]
+    states = [[one.state for one in record.deliveries] for record in shelf.kept]
+    assert states == [["dropped", "waiting"], ["dropped", "parked"], ["done"]]
 
 
 @pytest.mark.parametrize(("word", "state"), [("retry", "waiting"), ("drop", "dropped")])

@@ -258,6 +258,7 @@ ROUTES = [
     ("GET", f"/v1/records/{PARKED.id}", "records"),
     ("POST", f"/v1/records/{PARKED.id}/retry", "records"),
     ("POST", f"/v1/records/{PARKED.id}/drop", "admin"),
+    ("POST", "/v1/outbox/gone/forget", "admin"),
     ("POST", f"/v1/locks/{DOOR}/records/verify", "records"),
     ("POST", f"/v1/locks/{DOOR}/unlock", f"operate:{DOOR}"),
     ("POST", f"/v1/locks/{DOOR}/lock", f"operate:{DOOR}"),
@@ -296,6 +297,7 @@ def test_every_route_of_the_application_is_in_that_list() -> None:
         shaped = {url.replace(PARKED.id, "{record_id}") for _, url, _ in ROUTES}
         for concrete, shape in (
             ("op-9", "{operation_id}"), ("00ffee12", "{token_id}"), (DOOR, "{lock}"),
+            ("gone", "{sink}"),
             ("nowhere", "{lock}"), ("/unlock", "/{action}"), ("{lock}/lock", "{lock}/{action}"),
         ):  # fmt: skip
             shaped = {one.replace(concrete, shape) for one in shaped}

@@ -233,6 +233,7 @@ def test_the_outbox_is_two_tables() -> None:
     ]
     (note,) = outbox_notes(found)
     assert note.startswith("old is no longer configured")
+    assert note.endswith("(bleagent records forget-sink old)")
     assert list(outbox_notes({"sinks": [sinks]})) == []
 
 

@@ -174,6 +174,7 @@ RULES: dict[str, Rule] = {
     "bleagent.records_client": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"httpx"}),
     "bleagent.records_view": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"}),
     "bleagent.records_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.records_options": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.tokens_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.cli": Rule(never=EDGES | {"bleagent.adapters"}),
     "bleagent.__main__": Rule(

@@ -633,6 +633,29 @@ class ShelfContract(RecordsContract):
             await records.drop(stored.id)
         assert await records.sinks() == []
 
+    async def test_what_is_left_for_a_sink_that_is_gone_is_given_up(
+        self, open_records: Open
+    ) -> None:
+        records = open_records("cloud", "file")
+        for value in (1, 2, 3):
+            await records.take(released(happened(value=value)))
+        await records.take(told(happened(value=4)))  # held
+        await records.settle("file", [(1, DONE), (2, POISON)])
+        await records.settle("cloud", [(1, POISON)])
+        assert await records.forget("file") == 0, "it is configured"
+        assert (await state_of(records, "file")).waiting == 2
+        records = open_records("cloud")
+        assert await records.forget("nobody") == 0
+        assert await records.forget("file") == 3
+        assert await records.forget("file") == 0
+        assert [one.sink for one in await records.sinks()] == ["cloud"]
+        cloud = await state_of(records)
+        assert (cloud.waiting, cloud.parked, cloud.dropped) == (3, 1, 0)
+        records = open_records("cloud", "file")  # and does not wait again
+        file = await state_of(records, "file")
+        assert (file.waiting, file.held, file.done, file.parked) == (0, 0, 1, 0)
+        assert file.dropped == 3
+
 
 # -- on SQLite and in memory
 

@@ -264,6 +264,33 @@ async def test_the_outbox_is_shown(tmp_path: Path) -> None:
     assert json.loads(raw.stdout)["locks"][0]["lock"] == "front"
 
 
+async def test_a_sink_that_is_gone_is_given_up(tmp_path: Path) -> None:
+    shelf = TinyShelf(stored(1, old=(WAITING, ""), cloud=(WAITING, "")))
+    shelf.gone = {"old"}
+    site = RecordsSite(tmp_path, shelf)
+
+    def states() -> list[str]:
+        return [one.state for one in shelf.kept[0].deliveries]
+
+    async with site.up():
+        shown = await site.run("outbox")
+        asked = await site.run("forget-sink", "old")
+        assert (asked.returncode, states()) == (2, ["waiting", "waiting"])
+        there = await site.run("forget-sink", "cloud", "--yes")
+        unknown = await site.run("forget-sink", "nobody", "--yes")
+        assert states() == ["waiting", "waiting"]
+        gone = await site.run("forget-sink", "old", "--yes")
+    assert b"old (no longer configured)" in shown.stdout
+    assert b"(bleagent records forget-sink old)" in shown.stdout
+    assert b"say --yes" in asked.stderr
+    assert there.returncode == 1
+    assert b"cloud is configured (sink-configured)" in there.stderr
+    assert unknown.returncode == 1
+    assert b"`bleagent records outbox` shows the names" in unknown.stderr
+    assert (gone.returncode, gone.stdout) == (0, b"given up for old: 1\n")
+    assert states() == ["dropped", "waiting"]
+
+
 # -- what can be wrong
 
 

@@ -19,7 +19,8 @@ _COUNTS = """
         UNION ALL SELECT lock, 0, 0, count(*) FROM gaps GROUP BY lock
     ) GROUP BY lock ORDER BY lock
 """
-
+# The state stands in the statement itself, for only so the index of a state is used.
+_FORGET = "UPDATE deliveries SET state = 'dropped' WHERE sink = ? AND state = '{}'"
 # Held ones are few, and an index has them alone.
 _HELD = """
     SELECT count(*) FROM deliveries WHERE released = 0 AND sink = ? AND state = 'waiting'
@@ -76,6 +77,27 @@ class SqliteRecordShelf(RecordTables):
                 )
                 count(connection, name, parked=-1, **{state.value: 1})
             return len(chosen)
+
+        return await self._database.write(work)
+
+    async def forget(self, sink: str) -> int:
+        """Give up all that waits or is parked for a sink that is not configured; how many.
+
+        For one that is configured nothing changes.
+        """
+        if sink in self._sinks:
+            return 0
+
+        def work(connection: sqlite3.Connection) -> int:
+            gone = {
+                state: connection.execute(_FORGET.format(state), (sink,)).rowcount
+                for state in (Carriage.WAITING, Carriage.PARKED)
+            }
+            number = sum(gone.values())
+            lost = {state.value: -changed for state, changed in gone.items()}
+            if number:
+                count(connection, sink, **lost, dropped=number)
+            return number
 
         return await self._database.write(work)
 
