@@ -72,6 +72,14 @@ def test_a_table_says_when_where_what_who_and_how_far() -> None:
     ]
 
 
+def test_the_table_names_the_person_and_the_gateway() -> None:
+    for width in (LEAST, 160):
+        header, *lines = drawn([view(1, "Carla", operation="op", cloud=(DONE, ""))], width)
+        start, end = header.index("who"), header.index("sinks")
+        told = " ".join(line[start:end].strip() for line in lines)
+        assert told.strip() == "Carla, by this gateway"
+
+
 def test_ids_are_a_column_of_their_own_and_stay_whole() -> None:
     for width in (LEAST + ID, 160):
         header, *lines = drawn(EVERY, width, ids=True)
