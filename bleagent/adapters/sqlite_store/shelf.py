@@ -19,11 +19,11 @@ _COUNTS = """
         UNION ALL SELECT lock, 0, 0, count(*) FROM gaps GROUP BY lock
     ) GROUP BY lock ORDER BY lock
 """
-# The state stands in the statement itself, for only so the index of a state is used.
-_FORGET = "UPDATE deliveries SET state = 'dropped' WHERE sink = ? AND state = '{}'"
-# Held ones are few, and an index has them alone.
+_FORGET = "UPDATE deliveries SET state = 'dropped' WHERE sink = ? AND state = ?"
+# Held ones are few, and an index has them alone: SQLite would rather look at all that wait.
 _HELD = """
-    SELECT count(*) FROM deliveries WHERE released = 0 AND sink = ? AND state = 'waiting'
+    SELECT count(*) FROM deliveries INDEXED BY deliveries_held
+    WHERE released = 0 AND sink = ? AND state = 'waiting'
 """
 
 
@@ -90,7 +90,7 @@ class SqliteRecordShelf(RecordTables):
 
         def work(connection: sqlite3.Connection) -> int:
             gone = {
-                state: connection.execute(_FORGET.format(state), (sink,)).rowcount
+                state: connection.execute(_FORGET, (sink, state)).rowcount
                 for state in (Carriage.WAITING, Carriage.PARKED)
             }
             number = sum(gone.values())
