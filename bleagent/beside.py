@@ -1,7 +1,7 @@
-"""A record book that no connection has to wait for (reference: safety H2).
+"""Records that no connection has to wait for (reference: safety H2).
 
 What was begun on the records' disk ends in its own time. A connection that is left while the disk
-stalls goes without it, and whoever wants the lock next is not kept waiting.
+stalls or fails goes without it, and whoever wants the lock next is not kept waiting.
 """
 
 from __future__ import annotations
@@ -17,9 +17,53 @@ from .ports import RecordBook
 from .record import Kept, TakenReport
 
 T = TypeVar("T")
+Duty = Callable[[], Awaitable[None]]
 
 MOST = 256
 """Calls that may be under way; beyond them the disk is taken for lost."""
+
+
+class Beside:
+    """What is begun on the connections of one lock, and outlives them.
+
+    ``fault`` is called with what nobody expected.
+    """
+
+    def __init__(self, tasks: TaskGroup, fault: Callable[[Exception], None]) -> None:
+        self._tasks = tasks
+        self._fault = fault
+        self._turn = anyio.Lock()
+        self._under_way = 0
+        self._ended = anyio.Event()
+
+    def start(self, duty: Duty) -> None:
+        """Begin it now."""
+        self._under_way += 1
+        self._tasks.start_soon(self._run, duty)
+
+    def start_in_turn(self, duty: Duty) -> None:
+        """Begin it when the one before has ended: what an older connection brought goes first."""
+
+        async def in_turn() -> None:
+            async with self._turn:
+                await duty()
+
+        self.start(in_turn)
+
+    async def ended(self) -> None:
+        """Wait until nothing of it is under way."""
+        while self._under_way:
+            await self._ended.wait()
+
+    async def _run(self, duty: Duty) -> None:
+        try:
+            await duty()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the doors go on
+            self._fault(error)
+        finally:
+            self._under_way -= 1
+            self._ended.set()
+            self._ended = anyio.Event()
 
 
 class BookBeside:

@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 
 from protocol import LocalProtocolError
 
+from .beside import Beside
 from .errors import AgentError, LinkLost
 from .model import LockFacts, Priority
 from .policy import Connection, Policy
@@ -65,6 +66,7 @@ class LockOwner:
         self._ports = ports
         self._tasks = tasks
         self._fault = fault
+        self._beside = Beside(tasks, lambda error: fault(facts.name, error))
         self._waiting = Waiting()
         self._changed = anyio.Event()
         self._connecting: anyio.CancelScope | None = None
@@ -196,9 +198,10 @@ class LockOwner:
         return True
 
     async def left(self) -> None:
-        """Wait until the owner's task has ended: nothing of this lock goes on any more."""
+        """Wait until nothing of this lock goes on any more, and what came in is on disk."""
         while self._runs:
             await self._ended.wait()
+        await self._beside.ended()
 
     def stop(self) -> None:
         """Leave as soon as nobody uses the connection, and do not come back."""
@@ -276,7 +279,7 @@ class LockOwner:
             try:
                 async with open_session(
                     self._facts, self._policy, self._ports, self._priority, self._waiting.mark,
-                    give_up, self.wake,
+                    give_up, self._beside, self.wake,
                 ) as session:  # fmt: skip
                     self._connecting, began = None, now()
                     await self._lend(session)
@@ -310,6 +313,7 @@ class LockOwner:
                         until = math.inf  # it has an end of its own
                     elif session.records.outdated:
                         until = self._followed_until  # a connection that is kept is made anew
+                    until = max(until, session.records.stay_until)
                     left = min(until, session.client.alive_at + LONGEST_SILENCE) - now()
                     if left <= 0 or self._room_wanted:
                         break

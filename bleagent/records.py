@@ -8,7 +8,6 @@ re-send and hold back, so there each report is acknowledged at once, by ``keep``
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from protocol import events as ev
 from protocol.credits import CLOCK_SLACK, Origin
 from protocol.records import RecordKind
 
+from .beside import Beside
 from .dating import belonging_to, happenings_of, without_codes
 from .deletions import Deletions
 from .drain import Drain
@@ -30,7 +30,7 @@ from .model import IssuedConfig, LockFacts
 from .policy import Backlog, Policy
 from .ports import Clock, RecordBook
 from .record import RELATIVE_BELOW, Kept, TakenReport
-from .visit import Evidence
+from .visit import Visit
 
 STORE_WAIT = 1.0
 """Seconds before a report is stored again that could not be."""
@@ -42,8 +42,10 @@ TRUST_LOOK = 1.0
 """Seconds between two looks at whether we know the time by now."""
 CLOCK_NOT_TRUSTED = "clock-not-trusted"
 """Why nothing was drained: the lock asked for the time, and we did not know it."""
-KEPT_LOOK = 0.02
-"""Seconds between two looks at whether everything is on disk."""
+STAY = 2.0
+"""Seconds that a link is worth staying on for a report that is not on disk yet."""
+AFTER_LINK = 10.0
+"""Seconds after its link ended for which a report is stored again that could not be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +87,9 @@ class RecordPorts:
 class RecordTaker:
     """The records of one connection.
 
-    ``times`` are the time questions' fate on this connection: how many were answered.
-    ``wake`` is called when the connection is not needed for records any more, ``tell`` with what
-    an operation's record says about it.
+    ``visit`` knows whether the lock was told the time, and tells an operation what its record says.
+    ``wake`` is called when how long it is needed for records may have changed. What it has to write
+    is written ``beside``, where leaving does not wait for it.
     """
 
     def __init__(
@@ -97,28 +99,25 @@ class RecordTaker:
         policy: Policy,
         ports: RecordPorts,
         clock: Clock,
-        *,
-        time_told: Callable[[], bool | None],
-        wake: Callable[[], None] = lambda: None,
-        tell: Callable[[Evidence], None] = lambda _: None,
+        beside: Beside,
+        visit: Visit,
+        wake: Callable[[], None],
     ) -> None:
         self._client = client
         self._facts = facts
         self._policy = policy
         self._ports = ports
         self._clock = clock
-        self._time_told = time_told
+        self._beside = beside
+        self._visit = visit
         self._wake = wake
-        self._tell = tell
         self._came_at: dict[int, float] = {}
         """Unix seconds at which a report came in, by its number."""
         self._first_came: dict[Any, float] = {}
         """When what a report says came in first on this connection, Unix seconds."""
         self._kept_one = anyio.Event()
-        self._gaps: deque[tuple[float, str]] = deque()
-        """When something may have been lost, and why: not on disk yet."""
-        self._has_gaps = anyio.Event()
-        self._keeping = False
+        self._busy_since: float | None = clock.now()
+        """Since when a report has been on its way to the disk; None: nothing came in."""
         self._operation: tuple[str, float] | None = None
         self.draining = policy.backlog is Backlog.TAKE
         """Whether the connection is still needed to take records."""
@@ -129,7 +128,11 @@ class RecordTaker:
         self._first: int | None = None
         """The first record that was new on this connection."""
         self._deletions = Deletions()
-        self._drain = Drain(client, policy, clock, self._deletions, time_told)
+        self._drain = Drain(client, policy, clock, self._deletions, self._time_told)
+        self._drain.keeping(on=True)  # until ``keep`` has its turn, nobody knows what came in
+
+    def _time_told(self) -> bool | None:
+        return self._visit.time_told
 
     # -- for whoever uses the connection
 
@@ -155,36 +158,19 @@ class RecordTaker:
         with anyio.move_on_after(within):
             await self._kept_one.wait()
         if owed_by is not None and not self._kept_one.is_set():
-            self._gaps.append((self._clock.unix(), f"no record of operation {owed_by}"))
-            self._has_gaps.set()
+            unix, reason = self._clock.unix(), f"no record of operation {owed_by}"
+            self._beside.start(lambda: self._note_gap(unix, reason))
         return self._kept_one.is_set()
 
-    async def note_gaps(self) -> None:
-        """Note what may have been lost, until cancelled; no operation waits for that disk (H2)."""
-        while True:
-            await self._has_gaps.wait()
-            while self._gaps:
-                unix, reason = self._gaps[0]
-                with suppress(StoreError):  # not knowing so on disk changes nothing else
-                    await self._ports.book.note_gap(self._facts.name, unix=unix, reason=reason)
-                self._gaps.popleft()
-            self._has_gaps = anyio.Event()
+    async def _note_gap(self, unix: float, reason: str) -> None:
+        """No operation waits for that disk (H2)."""
+        with suppress(StoreError):  # not knowing so on disk changes nothing else
+            await self._ports.book.note_gap(self._facts.name, unix=unix, reason=reason)
 
-    async def all_kept(self, within: float) -> None:
-        """Wait until every timed report and every gap is on disk, at most ``within`` seconds.
-
-        A live one exists nowhere else (safety D2), so not even a cancellation shortens it.
-        """
-        with anyio.move_on_after(within, shield=True):
-            while not await self._all_kept():
-                pass
-
-    async def _all_kept(self) -> bool:
-        busy = self._keeping or bool(self._gaps)
-        if not busy and not self._client.holds(ev.Reported, _is_timed):
-            return True
-        await anyio.sleep(KEPT_LOOK)
-        return False
+    @property
+    def stay_until(self) -> float:
+        """Until when the link is worth staying on for what came in and is not on disk."""
+        return -math.inf if self._busy_since is None else self._busy_since + STAY
 
     def listen(self, event: ev.CentralEvent) -> None:
         """Called with every event as it comes in."""
@@ -195,23 +181,29 @@ class RecordTaker:
     # -- keeping
 
     async def keep(self) -> None:
-        """Store every timed report, as long as it takes; ends with the link.
+        """Store every timed report, as long as it takes; ends behind the link.
 
-        While the store fails nothing is lost that the link can hold: the report is tried again,
-        what comes behind it waits, and a lock that sends too many of them loses its link.
+        A live one exists nowhere else (safety D2): what had come in when the link ended is stored
+        all the same, and this is to be run where it may outlive the connection. While the store
+        fails nothing is lost that the link can hold: the report is tried again, what comes behind
+        it waits, and a lock that sends too many of them loses its link.
         """
         try:
             while True:
-                self._keep_busy(on=False)
+                self._be_busy(on=self._client.holds(ev.Reported, _is_timed))
                 seen = await self._client.wait(ev.Reported, math.inf, _is_timed)
-                self._keep_busy(on=True)
+                self._be_busy(on=True)
                 await self._keep_one(seen)
         except LinkError:
             return
+        except Exception:
+            self._client.close()  # nobody stores what comes in on it
+            raise
 
-    def _keep_busy(self, *, on: bool) -> None:
-        self._keeping = on
+    def _be_busy(self, *, on: bool) -> None:
+        self._busy_since = self._clock.now() if on else None
         self._drain.keeping(on=on)
+        self._wake()
 
     async def _keep_one(self, seen: ev.Reported) -> None:
         self._remember_told()
@@ -231,7 +223,7 @@ class RecordTaker:
         self._ports.listener.kept(self._facts.name, kept, live=taken.live)
         for happening, name in zip(taken.happenings, kept.ids, strict=True):
             if happening.operation is not None:
-                self._tell({"dp": happening.dp, "value": happening.value, "record": name})
+                self._visit.tell({"dp": happening.dp, "value": happening.value, "record": name})
         if seen.origin is not Origin.BACKLOG and not _is_alarm(taken):
             self._kept_one.set()
         if not self._drain.counts_credits and not self._has_copy_of(seen):
@@ -300,15 +292,23 @@ class RecordTaker:
             self._ports.told_since.setdefault(self._facts.name, self._clock.unix())
 
     async def _kept(self, taken: TakenReport) -> Kept:
-        """Put it on disk, as long as that takes. Raises StoreError if the lock is to keep it."""
-        until = self._clock.now() + PATIENCE
+        """Put it on disk, as long as that takes.
+
+        Raises StoreError: the lock is to keep it, or its link ended and the store still fails.
+        """
+        left_to_lock = self._clock.now() + PATIENCE
+        gone_at: float | None = None
         while True:
             try:
                 return await self._ports.book.take(taken)
             except StoreError as error:
                 self._ports.listener.not_kept(self._facts.name, error)
-                full = isinstance(error, OutboxFull)
-                if not taken.only_copy and (full or self._clock.now() >= until):
+                full, now = isinstance(error, OutboxFull), self._clock.now()
+                if not taken.only_copy and (full or now >= left_to_lock):
+                    raise
+                if gone_at is None and not self._client.is_up:
+                    gone_at = now
+                if gone_at is not None and now >= gone_at + AFTER_LINK:
                     raise
             await anyio.sleep(STORE_WAIT)
 

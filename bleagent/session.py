@@ -16,6 +16,7 @@ from protocol import Central, Dialect, LocalProtocolError
 from protocol import events as ev
 from protocol.gatt import usable_att_payload
 
+from .beside import Beside
 from .errors import AgentError, LockChanged
 from .lock_client import LockClient, open_client
 from .model import LockFacts, Priority, Proven, Step
@@ -26,9 +27,6 @@ from .visit import Visit
 
 MAX_SN_MARK = 2**31
 """A mark above this starts over at 1; reached after two thousand million sealed frames."""
-
-RECORDS_GRACE = 2.0
-"""Seconds, at most, for reports that have come in to be on disk before the connection is left."""
 
 Mark = Callable[[Step], None]
 GiveUp = Callable[[AgentError], None]
@@ -75,13 +73,15 @@ async def open_session(
     priority: Priority,
     mark: Mark,
     give_up: GiveUp,
+    beside: Beside,
     wake: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[LockSession]:
     """Connect and pair; leaving the context disconnects.
 
     ``mark`` is told each step as it ends, ``give_up`` why a connection is of no use before it is
-    ended: a stack may take seconds for that, and nobody's answer should wait for it. ``wake`` is
-    called when the connection is not needed for records any more.
+    ended: a stack may take seconds for that, and nobody's answer should wait for it. What came in
+    is stored ``beside``, and leaving does not wait for it. ``wake`` is called when the connection
+    is not needed for records any more.
 
     Raises:
         LinkError: not connected, no answer in its bound, or not taken for the lock's owner.
@@ -102,9 +102,8 @@ async def open_session(
         async with open_client(central, link, ports.clock) as client:
             visit = Visit(client, ports.clock, policy.dps)
             records = RecordTaker(
-                client, facts, policy, ports.records, ports.clock,
-                time_told=lambda: visit.time_told, wake=wake, tell=visit.tell,
-            )  # fmt: skip
+                client, facts, policy, ports.records, ports.clock, beside, visit, wake
+            )
             client.heard = _both(records.listen, visit.listen)
             async with anyio.create_task_group() as duties:
                 try:
@@ -117,15 +116,22 @@ async def open_session(
                     mark(Step.PAIR)
                     if ports.judge is not None:
                         ports.judge.proved(facts.name)
-                    for duty in (visit.answer_times, visit.tell_followers):
-                        duties.start_soon(duty)
-                    for duty in (records.keep, records.drain, records.note_gaps):
+                    beside.start_in_turn(lambda: _keep_and_tell(records, visit))
+                    beside.start(visit.tell_followers)
+                    for duty in (visit.answer_times, records.drain):
                         duties.start_soon(duty)
                     yield LockSession(client, visit, records)
-                    await records.all_kept(RECORDS_GRACE)
                 duties.cancel_scope.cancel()
         if failure is not None:
             raise failure  # seen by the radio, too: the next candidate's turn
+
+
+async def _keep_and_tell(records: RecordTaker, visit: Visit) -> None:
+    """What is stored behind the link may say more about an operation, too."""
+    try:
+        await records.keep()
+    finally:
+        visit.end()
 
 
 def _both(

@@ -73,6 +73,7 @@ class Visit:
         self._follower: tuple[float, Follower] | None = None
         self._news: deque[_Heard] = deque(maxlen=MAX_HEARD)
         self._has_news = anyio.Event()
+        self._ended = False
 
     # -- time questions
 
@@ -145,9 +146,14 @@ class Visit:
         self._follower = None
         self._news.clear()
 
+    def end(self) -> None:
+        """Nothing more comes of this connection."""
+        self._ended = True
+        self._has_news.set()
+
     async def tell_followers(self) -> None:
-        """Pass on what comes after an outcome, until cancelled."""
-        while True:
+        """Pass on what comes after an outcome, until the ``end`` and all of it."""
+        while self._news or not self._ended:
             await self._has_news.wait()
             while self._news and self._follower is not None:
                 await self._follower[1](self._news.popleft().evidence)

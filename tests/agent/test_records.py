@@ -10,11 +10,11 @@ import pytest
 from bleagent.backlog import BacklogQuestion, how_to_ask
 from bleagent.beside import BookBeside
 from bleagent.dating import happenings_of, without_codes
-from bleagent.errors import OutboxFull
+from bleagent.errors import AgentError, OutboxFull
 from bleagent.model import IssuedConfig, IssuedInstruction, Priority
 from bleagent.policy import Backlog, Connection, Policy
 from bleagent.record import Kept, StoredRecord, TakenReport, TimeQuality
-from bleagent.records import Drained, RecordListener
+from bleagent.records import AFTER_LINK, Drained, RecordListener
 from bleagent.simulator.log import Actuated, Received, RecordDeleted, RecordSent, RecordStored
 from bleagent.simulator.profiles import PROFILE_NAMES
 from bleagent.simulator.quirks import Quirks
@@ -25,10 +25,12 @@ from protocol.records import RecordKind
 from tests.agent.stories import happens, partings, rewire, told, until
 from tests.agent.world import CODE, DOOR, World, rehearse
 
-FINGER, PASSWORD, ALARM = 12, 13, 21
+FINGER, PASSWORD, ALARM, BLUETOOTH = 12, 13, 21, 19
 V3, V4 = "v3.0", "v4-20"
 DPS = DpMap.default(LockGeneration.V3_3)
 ACKS = (CommandCode.REPORT_TIMED, CommandCode.REPORT_TIMED_V4)
+PROMPT = 0.5
+"""Seconds in which an unlock is over that waits for nothing: 0.2 here."""
 TAKES: dict[str, Any] = {"backlog": Backlog.TAKE}
 
 
@@ -59,6 +61,15 @@ async def alone(world: World, count: int, *, apart: float = 10.0) -> None:
             {"local": {"action": "record", "dp": FINGER, "value": value}}, world.clock.now()
         )
         await anyio.sleep(apart)
+
+
+async def finger_and_cut(world: World, value: int) -> None:
+    """Somebody's finger opens while we are connected, and then the link is lost."""
+    async with world.doors._supervisor.owner(DOOR).use(Priority.VISIT):
+        await anyio.sleep(0.5)
+        await happens(world, {"action": "record", "dp": FINGER, "value": value})
+        await anyio.sleep(0.2)
+        world.radio.links[-1].down("out of range")
 
 
 async def visited(world: World) -> None:
@@ -457,16 +468,102 @@ def test_no_unlock_waits_for_the_disk_that_a_lost_connection_left() -> None:
     async def story(world: World) -> None:
         book = Durable(take_takes=60.0)
         rewire(world, book=BookBeside(book, world.tasks))
-        async with world.doors._supervisor.owner(DOOR).use(Priority.VISIT):
-            await anyio.sleep(0.5)
-            await happens(world, {"action": "record", "dp": FINGER, "value": 1})
-            await anyio.sleep(0.2)
-            world.radio.links[-1].down("out of range")
+        await finger_and_cut(world, 1)
         began = world.clock.now()
         assert told(await world.operate()) == ("confirmed", "ok")
-        assert world.clock.now() - began < 2.5
+        assert world.clock.now() - began < PROMPT
         await anyio.sleep(120)
         assert [one.record.value for one in book.rows] == [1, 1]  # the finger, and our opening
+
+    rehearse(story, V3)
+
+
+def test_what_a_lost_connection_brought_is_stored_behind_it_and_before_what_comes_next() -> None:
+    async def story(world: World) -> None:
+        book = MemoryRecords(take_fails=True)
+        rewire(world, book=book)
+        await finger_and_cut(world, 7)
+        began = world.clock.now()
+        assert told(await world.operate()) == ("confirmed", "ok")
+        assert world.clock.now() - began < PROMPT
+        assert records(world) == []
+        book.take_fails = False
+        await until(lambda: len(records(world)) == 2)
+        assert [(one.dp, one.value) for one in records(world)] == [(FINGER, 7), (BLUETOOTH, 1)]
+        assert records(world)[0].operation is None
+
+    rehearse(story, V3)
+
+
+def test_what_cannot_be_stored_for_long_after_its_link_is_given_up_and_said() -> None:
+    class Deaf(RecordListener):
+        """Counts what could not be stored."""
+
+        failures = 0
+
+        def not_kept(self, lock: str, error: AgentError) -> None:  # noqa: ARG002
+            """Once more."""
+            self.failures += 1
+
+    async def story(world: World) -> None:
+        book, said = MemoryRecords(take_fails=True), Deaf()
+        rewire(world, book=book)
+        owner = world.doors._supervisor.owner(DOOR)
+        object.__setattr__(owner._ports.records, "listener", said)
+        await finger_and_cut(world, 7)
+        left_at = world.clock.now()
+        owner.stop()
+        await owner.left()
+        assert world.clock.now() - left_at == pytest.approx(AFTER_LINK, abs=1.0)
+        assert AFTER_LINK < said.failures < AFTER_LINK + 3
+        book.take_fails = False
+        await anyio.sleep(60)
+        assert records(world) == []
+
+    rehearse(story, V3)
+
+
+def test_a_slot_that_another_lock_needs_does_not_wait_for_the_records_disk() -> None:
+    async def story(world: World) -> None:
+        rewire(world, book=MemoryRecords(take_takes=1.5))
+        owner = world.doors._supervisor.owner(DOOR)
+        async with owner.use(Priority.VISIT):
+            await anyio.sleep(0.5)
+            await happens(world, {"action": "record", "dp": FINGER, "value": 1})
+        await anyio.sleep(0.05)
+        assert owner.make_room()
+        await anyio.sleep(0.05)
+        assert not world.lock.is_connected
+        await until(lambda: values(world) == [1])
+
+    rehearse(story, V3, linger=60.0)
+
+
+def test_a_fault_while_a_record_is_stored_ends_that_connection_only() -> None:
+    class Faulty(MemoryRecords):
+        """The first report meets a fault of ours."""
+
+        faulty = True
+
+        async def take(self, report: TakenReport) -> Kept:
+            """Once not."""
+            if self.faulty:
+                self.faulty = False
+                raise ZeroDivisionError
+            return await super().take(report)
+
+    async def story(world: World) -> None:
+        faults: list[Exception] = []
+        rewire(world, book=Faulty())
+        owner = world.doors._supervisor.owner(DOOR)
+        owner._beside._fault = faults.append
+        async with owner.use(Priority.VISIT) as session:
+            await anyio.sleep(0.5)
+            await happens(world, {"action": "record", "dp": FINGER, "value": 1})
+            await until(lambda: not session.client.is_up)
+        assert [type(error) for error in faults] == [ZeroDivisionError]
+        assert told(await world.operate()) == ("confirmed", "ok")
+        await until(lambda: len(records(world)) == 1)
 
     rehearse(story, V3)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
+from bleagent.beside import Beside
 from bleagent.errors import LinkLost
 from bleagent.model import IssuedConfig, IssuedInstruction, LockFacts, Priority
 from bleagent.policy import Policy, SnStart
@@ -208,6 +209,7 @@ def replay(name: str, record: IssuedInstruction | None = None) -> Replayed:
         capture = load(f"lock-records-{name}.jsonl")
         clock = LoopClock(unix=told_time(capture))
         radio, book, said = RecordedRadio(capture), MemoryRecords(), Said()
+        faults: list[Exception] = []
         wired: LockRadio = radio
         ports = LinkPorts(
             radio=wired, memory=MemoryLocks(), clock=clock, new_iv=lambda: bytes(16),
@@ -215,15 +217,18 @@ def replay(name: str, record: IssuedInstruction | None = None) -> Replayed:
         )  # fmt: skip
         facts = LockFacts(name="front", device_id="virtual", keys=capture.header.keys)
         policy = Policy(sn_start=SnStart.ONE)
-        for events in connections(capture):
-            await anyio.sleep(max(events[0].t - clock.now(), 0.0))
-            async with open_session(
-                facts, policy, ports, Priority.VISIT, lambda _: None, lambda _: None
-            ) as session:
-                session.records.pause()
-                radio.links[-1].session = session
-                while session.client.is_up and session.records.draining:
-                    await anyio.sleep(0.05)
+        async with anyio.create_task_group() as tasks:
+            beside = Beside(tasks, faults.append)
+            for events in connections(capture):
+                await anyio.sleep(max(events[0].t - clock.now(), 0.0))
+                async with open_session(
+                    facts, policy, ports, Priority.VISIT, lambda _: None, lambda _: None, beside
+                ) as session:
+                    session.records.pause()
+                    radio.links[-1].session = session
+                    while session.client.is_up and session.records.draining:
+                        await anyio.sleep(0.05)
+        assert faults == []
         found = await book.records(RecordQuery(after_seq=0, limit=500))
         records = [(one.dp, one.value, int(one.wire_time)) for one in found]
         return Replayed(radio, book, said.drains, records)
