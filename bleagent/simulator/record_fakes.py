@@ -252,15 +252,14 @@ class MemoryRecords:
     async def forget(self, sink: str) -> int:
         """Give up what is left for a sink that is gone."""
         await anyio.lowlevel.checkpoint()
-        left = (
-            []
-            if sink in self.names
-            else [
-                row
-                for state in (Carriage.WAITING, Carriage.PARKED)
-                for row in self._in_state(sink, state)
-            ]
-        )
+        if sink in self.names:
+            return 0
+        self.routes = {key: code for key, code in self.routes.items() if key[0] != sink}
+        left = [
+            row
+            for state in (Carriage.WAITING, Carriage.PARKED)
+            for row in self._in_state(sink, state)
+        ]
         for row in left:
             row.deliveries[sink] = replace(row.deliveries[sink], state=Carriage.DROPPED)
         return len(left)

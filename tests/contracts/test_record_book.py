@@ -642,7 +642,10 @@ class ShelfContract(RecordsContract):
         await records.take(told(happened(value=4)))  # held
         await records.settle("file", [(1, DONE), (2, POISON)])
         await records.settle("cloud", [(1, POISON)])
+        for sink in ("cloud", "file"):
+            await records.close_route(sink, FRONT, "1106", unix=NOON)
         assert await records.forget("file") == 0, "it is configured"
+        assert await records.routes_closed("file") == {FRONT: "1106"}
         assert (await state_of(records, "file")).waiting == 2
         records = open_records("cloud")
         assert await records.forget("nobody") == 0
@@ -654,6 +657,8 @@ class ShelfContract(RecordsContract):
         records = open_records("cloud", "file")  # and does not wait again
         file = await state_of(records, "file")
         assert (file.waiting, file.held, file.done, file.parked) == (0, 0, 1, 0)
+        assert file.routes_closed == {}
+        assert await records.routes_closed("cloud") == {FRONT: "1106"}
         assert file.dropped == 3
 
 

@@ -93,6 +93,8 @@ class SqliteRecordShelf(RecordTables):
                 state: connection.execute(_FORGET, (sink, state)).rowcount
                 for state in (Carriage.WAITING, Carriage.PARKED)
             }
+            # One of that name that comes later starts anew.
+            connection.execute("DELETE FROM routes_closed WHERE sink = ?", (sink,))
             number = sum(gone.values())
             lost = {state.value: -changed for state, changed in gone.items()}
             if number:
