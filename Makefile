@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 SUITE ?= bookworm
+# Three keep two cores busy: half of the time a test waits for real processes and real seconds.
+TEST_PROCESSES ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -28,7 +30,7 @@ demo: $(INSTALLED)  ## the main job on a virtual lock and a virtual cloud
 	$(BIN)/bleagent demo $(DEMO_ARGS)
 
 test: lint  ## everything that must hold: style, types, tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 # The image is made from Debian packages, which apt-get fetches where it may.
 #   make test-bluez SUITE=trixie    BlueZ 5.82 on kernel 6.12 instead of 5.66 on 6.1

@@ -133,7 +133,7 @@ async def _serve(
             records=carrying.shown(),
             issued=TokenParts(issued=issued, clock=clock, locks=doors),
         )
-        tasks.start_soon(_keep_time, config, cloud, clock, store)
+        tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
         tasks.start_soon(stall.run)
         tasks.start_soon(carrying.run)
         tasks.start_soon(_reload_on_hangup, config, tokens)
@@ -254,13 +254,19 @@ async def _reload_on_hangup(config: Config, tokens: Tokens) -> None:
 
 
 async def _keep_time(
-    config: Config, cloud: CloudClient, clock: SystemClock, store: SqliteStore
+    config: Config,
+    cloud: CloudClient,
+    clock: SystemClock,
+    store: SqliteStore,
+    known: Callable[[], None],
 ) -> None:
     """Ask the cloud for the time until the clock is trusted, then now and then."""
     verified = config.cloud.base_url.startswith("https://") or _is_loopback(config.cloud.base_url)
     while True:
         try:
-            clock.trust(await cloud.unix_time(), verified=verified)
+            unix, known_before = await cloud.unix_time(), clock.trusted
+            if clock.trust(unix, verified=verified) and not known_before:
+                known()
             await store.raise_highest_trusted(clock.highest_trusted)
         except AgentError as error:
             if isinstance(error, CloudError):

@@ -79,6 +79,8 @@ class LockOwner:
         self._idle_since: float | None = None
         """Since when there has been a connection that nobody uses."""
         self._followed_until = -math.inf
+        self._untimed = False
+        """The last visit took no records, because we could not tell the lock the time."""
         self._room_wanted = False
         self._calls = 0  # of all who ever wanted the lock
         self._hurry = False
@@ -154,6 +156,13 @@ class LockOwner:
         self._call_after = now + CALL_AGAIN
         self._ask_until(now + CALL_STAY)
         return True
+
+    def time_known(self) -> None:
+        """We know the time by now: come back for records that were left for want of it."""
+        if self._untimed and not (self._stopped or self.paired):
+            self._untimed = False
+            self._call_after = self._ports.clock.now() + CALL_AGAIN
+            self._ask_until(self._ports.clock.now() + CALL_STAY)
 
     def _ask_until(self, until: float) -> None:
         self._asked_until = max(self._asked_until, until)
@@ -322,6 +331,9 @@ class LockOwner:
                 watch.cancel_scope.cancel()
         finally:
             self.paired, self._idle_since, self._session = False, None, None
+            self._untimed = session.records.lacked_time
+            if self._ports.clock.trusted:
+                self.time_known()
             if self._waiting and not lent:
                 self._dropped = LinkLost("the lock ended the connection as soon as it was paired")
 

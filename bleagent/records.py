@@ -121,6 +121,8 @@ class RecordTaker:
         self._operation: tuple[str, float] | None = None
         self.draining = policy.backlog is Backlog.TAKE
         """Whether the connection is still needed to take records."""
+        self.lacked_time = False
+        """What the lock remembers was not asked for, because we could not tell it the time."""
         self.outdated = False
         """The lock was not told the time on this connection, and on another one it would be."""
         self._complete = not self.draining
@@ -343,6 +345,7 @@ class RecordTaker:
                 Drained(lock=self._facts.name, seconds=seconds, acknowledged=acknowledged, why=why)
             )
         if why == CLOCK_NOT_TRUSTED:
+            self.lacked_time = True
             while not await self._trusted_by_now():
                 pass
             self.outdated = True

@@ -40,6 +40,11 @@ class Supervisor:
         """A lock says by its advertisement that it has something to tell."""
         self._owners[lock].called()
 
+    def time_known(self) -> None:
+        """We know the time, and did not before."""
+        for owner in self._owners.values():
+            owner.time_known()
+
     def make_room(self, locks: Iterable[str]) -> bool:
         """One of these locks' connections must go, if nobody uses it; whether one does."""
         owners = (self._owners[lock] for lock in locks)
