@@ -21,6 +21,8 @@ Duty = Callable[[], Awaitable[None]]
 
 MOST = 256
 """Calls that may be under way; beyond them the disk is taken for lost."""
+MOST_IN_TURN = 64
+"""Connections of one lock of which something may be left to store; beyond them likewise."""
 
 
 class Beside:
@@ -33,7 +35,7 @@ class Beside:
         self._tasks = tasks
         self._fault = fault
         self._turn = anyio.Lock()
-        self._under_way = 0
+        self._in_turn = self._under_way = 0
         self._ended = anyio.Event()
 
     def start(self, duty: Duty) -> None:
@@ -41,14 +43,24 @@ class Beside:
         self._under_way += 1
         self._tasks.start_soon(self._run, duty)
 
-    def start_in_turn(self, duty: Duty) -> None:
-        """Begin it when the one before has ended: what an older connection brought goes first."""
+    def start_in_turn(self, duty: Duty) -> bool:
+        """Begin it when the one before has ended: what an older connection brought goes first.
+
+        Returns whether it will begin: not if too many wait, for the disk does not answer.
+        """
+        if self._in_turn >= MOST_IN_TURN:
+            return False
 
         async def in_turn() -> None:
-            async with self._turn:
-                await duty()
+            try:
+                async with self._turn:
+                    await duty()
+            finally:
+                self._in_turn -= 1
 
+        self._in_turn += 1
         self.start(in_turn)
+        return True
 
     async def ended(self) -> None:
         """Wait until nothing of it is under way."""

@@ -159,8 +159,8 @@ class LockOwner:
 
     def time_known(self) -> None:
         """We know the time by now: come back for records that were left for want of it."""
+        self.wake()  # a connection on which the lock was not told is not kept any longer
         if self._untimed and not (self._stopped or self.paired):
-            self._untimed = False
             self._call_after = self._ports.clock.now() + CALL_AGAIN
             self._ask_until(self._ports.clock.now() + CALL_STAY)
 
@@ -320,9 +320,8 @@ class LockOwner:
                     until = 0.0 if self._stopped else max(stay_until, self._keep_until)
                     if session.records.draining and not self._stopped:
                         until = math.inf  # it has an end of its own
-                    elif session.records.outdated:
+                    elif session.records.lacked_time and self._ports.clock.trusted:
                         until = self._followed_until  # a connection that is kept is made anew
-                    until = max(until, session.records.stay_until)
                     left = min(until, session.client.alive_at + LONGEST_SILENCE) - now()
                     if left <= 0 or self._room_wanted:
                         break

@@ -51,6 +51,12 @@ class RecordLog(RecordListener, CarriageListener):
                 advice=error.advice,
             )  # fmt: skip
 
+    def lost(self, lock: str, error: AgentError) -> None:
+        """A report that exists nowhere else is given up."""
+        log.error(
+            "records.lost", lock=lock, code=error.code, detail=str(error), advice=error.advice
+        )
+
     def drained(self, drained: Drained) -> None:
         """A drain ended: ``new`` and ``again`` count what came on this connection until then."""
         new, again = self._new.pop(drained.lock, 0), self._again.pop(drained.lock, 0)

@@ -38,12 +38,8 @@ PATIENCE = 10.0
 """Seconds after which a record that the lock still has is left to it."""
 REMEMBERED = 256
 """Reports of one connection whose arrival is remembered."""
-TRUST_LOOK = 1.0
-"""Seconds between two looks at whether we know the time by now."""
 CLOCK_NOT_TRUSTED = "clock-not-trusted"
 """Why nothing was drained: the lock asked for the time, and we did not know it."""
-STAY = 2.0
-"""Seconds that a link is worth staying on for a report that is not on disk yet."""
 AFTER_LINK = 10.0
 """Seconds after its link ended for which a report is stored again that could not be."""
 
@@ -67,6 +63,9 @@ class RecordListener:
     def not_kept(self, lock: str, error: AgentError) -> None:
         """A report cannot be stored at the moment."""
 
+    def lost(self, lock: str, error: AgentError) -> None:
+        """A report that exists nowhere else could not be stored, and is given up."""
+
     def drained(self, drained: Drained) -> None:
         """A drain ended."""
 
@@ -88,7 +87,7 @@ class RecordTaker:
     """The records of one connection.
 
     ``visit`` knows whether the lock was told the time, and tells an operation what its record says.
-    ``wake`` is called when how long it is needed for records may have changed. What it has to write
+    ``wake`` is called when the connection is not needed for records any more. What it has to write
     is written ``beside``, where leaving does not wait for it.
     """
 
@@ -116,22 +115,18 @@ class RecordTaker:
         self._first_came: dict[Any, float] = {}
         """When what a report says came in first on this connection, Unix seconds."""
         self._kept_one = anyio.Event()
-        self._busy_since: float | None = clock.now()
-        """Since when a report has been on its way to the disk; None: nothing came in."""
         self._operation: tuple[str, float] | None = None
         self.draining = policy.backlog is Backlog.TAKE
         """Whether the connection is still needed to take records."""
         self.lacked_time = False
-        """What the lock remembers was not asked for, because we could not tell it the time."""
-        self.outdated = False
-        """The lock was not told the time on this connection, and on another one it would be."""
+        """What the lock remembers was not asked for, because we could not tell it the time. On a
+        connection that is made when we know it, it is told."""
         self._complete = not self.draining
         """Whether nothing older than what is here will come on this connection."""
         self._first: int | None = None
         """The first record that was new on this connection."""
         self._deletions = Deletions()
         self._drain = Drain(client, policy, clock, self._deletions, self._time_told)
-        self._drain.keeping(on=True)  # until ``keep`` has its turn, nobody knows what came in
 
     def _time_told(self) -> bool | None:
         return self._visit.time_told
@@ -169,11 +164,6 @@ class RecordTaker:
         with suppress(StoreError):  # not knowing so on disk changes nothing else
             await self._ports.book.note_gap(self._facts.name, unix=unix, reason=reason)
 
-    @property
-    def stay_until(self) -> float:
-        """Until when the link is worth staying on for what came in and is not on disk."""
-        return -math.inf if self._busy_since is None else self._busy_since + STAY
-
     def listen(self, event: ev.CentralEvent) -> None:
         """Called with every event as it comes in."""
         if isinstance(event, ev.Reported) and _is_timed(event):
@@ -192,9 +182,9 @@ class RecordTaker:
         """
         try:
             while True:
-                self._be_busy(on=self._client.holds(ev.Reported, _is_timed))
+                self._drain.keeping(on=False)
                 seen = await self._client.wait(ev.Reported, math.inf, _is_timed)
-                self._be_busy(on=True)
+                self._drain.keeping(on=True)
                 await self._keep_one(seen)
         except LinkError:
             return
@@ -202,10 +192,11 @@ class RecordTaker:
             self._client.close()  # nobody stores what comes in on it
             raise
 
-    def _be_busy(self, *, on: bool) -> None:
-        self._busy_since = self._clock.now() if on else None
-        self._drain.keeping(on=on)
-        self._wake()
+    def cannot_keep(self) -> None:
+        """Instead of ``keep``: nothing that comes in can be stored, so nothing is asked for."""
+        self.draining = False
+        error = StoreError("the records' disk does not answer")
+        self._ports.listener.not_kept(self._facts.name, error)
 
     async def _keep_one(self, seen: ev.Reported) -> None:
         self._remember_told()
@@ -216,6 +207,9 @@ class RecordTaker:
             kept = await self._kept(taken)
         except StoreError as error:
             self._drain.refuse(error.code)
+            if taken.only_copy:
+                self._ports.listener.lost(self._facts.name, error)
+                await self._note_gap(came_at, f"a record that could not be stored: {error.code}")
             return
         if kept.new and self._first is None:
             self._first = kept.new[0]
@@ -328,7 +322,7 @@ class RecordTaker:
     async def drain(self) -> None:
         """Ask for what the lock remembers and take it to its end, once; ends with the link.
 
-        Where the time is not known yet, ``outdated`` says when it would be worth coming back.
+        Where the time is not known yet nothing is asked: ``lacked_time``.
         """
         if not self.draining:
             return
@@ -338,23 +332,12 @@ class RecordTaker:
         except (AgentError, LocalProtocolError) as error:
             why = error.code if isinstance(error, AgentError) else "protocol-misuse"
         finally:
-            self.draining = False
+            self.draining, self.lacked_time = False, why == CLOCK_NOT_TRUSTED
             self._wake()
             seconds, acknowledged = self._clock.now() - began, self._deletions.acknowledged
             self._ports.listener.drained(
                 Drained(lock=self._facts.name, seconds=seconds, acknowledged=acknowledged, why=why)
             )
-        if why == CLOCK_NOT_TRUSTED:
-            self.lacked_time = True
-            while not await self._trusted_by_now():
-                pass
-            self.outdated = True
-            self._wake()
-
-    async def _trusted_by_now(self) -> bool:
-        if not self._clock.trusted:
-            await anyio.sleep(TRUST_LOOK)
-        return self._clock.trusted
 
     async def _drained(self) -> str:
         """Why it was not finished, or nothing."""

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
+from anyio.abc import TaskGroup
 
 from protocol import Central, Dialect, LocalProtocolError
 from protocol import events as ev
@@ -116,8 +117,7 @@ async def open_session(
                     mark(Step.PAIR)
                     if ports.judge is not None:
                         ports.judge.proved(facts.name)
-                    beside.start_in_turn(lambda: _keep_and_tell(records, visit))
-                    beside.start(visit.tell_followers)
+                    _begin_keeping(records, visit, beside, duties)
                     for duty in (visit.answer_times, records.drain):
                         duties.start_soon(duty)
                     yield LockSession(client, visit, records)
@@ -126,12 +126,20 @@ async def open_session(
             raise failure  # seen by the radio, too: the next candidate's turn
 
 
-async def _keep_and_tell(records: RecordTaker, visit: Visit) -> None:
+def _begin_keeping(records: RecordTaker, visit: Visit, beside: Beside, duties: TaskGroup) -> None:
     """What is stored behind the link may say more about an operation, too."""
-    try:
-        await records.keep()
-    finally:
-        visit.end()
+
+    async def keep() -> None:
+        try:
+            await records.keep()
+        finally:
+            visit.end()
+
+    if beside.start_in_turn(keep):
+        beside.start(visit.tell_followers)
+    else:
+        records.cannot_keep()
+        duties.start_soon(visit.tell_followers)
 
 
 def _both(

@@ -6,14 +6,16 @@ from typing import Any
 
 import anyio
 import pytest
+import structlog.testing
 
 from bleagent.backlog import BacklogQuestion, how_to_ask
-from bleagent.beside import BookBeside
+from bleagent.beside import MOST_IN_TURN, BookBeside
 from bleagent.dating import happenings_of, without_codes
-from bleagent.errors import AgentError, OutboxFull
+from bleagent.errors import AgentError, OutboxFull, StoreFull
 from bleagent.model import IssuedConfig, IssuedInstruction, Priority
 from bleagent.policy import Backlog, Connection, Policy
 from bleagent.record import Kept, StoredRecord, TakenReport, TimeQuality
+from bleagent.record_log import RecordLog
 from bleagent.records import AFTER_LINK, Drained, RecordListener
 from bleagent.simulator.log import Actuated, Received, RecordDeleted, RecordSent, RecordStored
 from bleagent.simulator.profiles import PROFILE_NAMES
@@ -25,7 +27,7 @@ from protocol.records import RecordKind
 from tests.agent.stories import happens, partings, rewire, told, until
 from tests.agent.world import CODE, DOOR, World, rehearse
 
-FINGER, PASSWORD, ALARM, BLUETOOTH = 12, 13, 21, 19
+FINGER, PASSWORD, ALARM, BLUETOOTH, BOLT = 12, 13, 21, 19, 47
 V3, V4 = "v3.0", "v4-20"
 DPS = DpMap.default(LockGeneration.V3_3)
 ACKS = (CommandCode.REPORT_TIMED, CommandCode.REPORT_TIMED_V4)
@@ -415,6 +417,7 @@ def test_a_held_lock_that_was_not_told_the_time_is_connected_to_anew_when_we_kno
         if used:
             assert told(await world.operate()) == ("confirmed", "ok")
         world.clock.trusted = True
+        world.doors._supervisor.time_known()
         await until(lambda: len(world.radio.links) == 2, within=20)
         await until(lambda: world.lock.dump()["records"] == 0, within=20)
         assert values(world) == [2, 1, 0]
@@ -500,18 +503,50 @@ def test_what_a_lost_connection_brought_is_stored_behind_it_and_before_what_come
     rehearse(story, V3)
 
 
+@pytest.mark.parametrize("name", PROFILE_NAMES)
+def test_a_drain_does_not_end_while_its_records_wait_behind_an_older_connections(
+    name: str,
+) -> None:
+    async def story(world: World) -> None:
+        book, ears = MemoryRecords(take_fails=True), Ears()
+        rewire(world, book=book)
+        owner = world.doors._supervisor.owner(DOOR)
+        object.__setattr__(owner._ports.records, "listener", ears)
+        await finger_and_cut(world, 7)
+        await until(lambda: not owner.paired)
+        await alone(world, 1, apart=0.0)
+        ears.drains.clear()
+        assert owner.called()
+        await until(lambda: world.lock.is_connected)
+        await anyio.sleep(7)
+        assert ears.drains == []
+        book.take_fails = False
+        await until(lambda: bool(ears.drains))
+        assert [one.why for one in ears.drains] == [""]
+        assert values(world) == [7, 0]
+        assert world.lock.dump()["records"] == 0
+
+    rehearse(story, name, **TAKES)
+
+
 def test_what_cannot_be_stored_for_long_after_its_link_is_given_up_and_said() -> None:
-    class Deaf(RecordListener):
-        """Counts what could not be stored."""
+    class Said(RecordListener):
+        """Writes down what was said."""
 
-        failures = 0
+        def __init__(self) -> None:
+            self.tried: list[tuple[str, str]] = []
+            self.lost_: list[tuple[str, str]] = []
 
-        def not_kept(self, lock: str, error: AgentError) -> None:  # noqa: ARG002
+        def not_kept(self, lock: str, error: AgentError) -> None:
             """Once more."""
-            self.failures += 1
+            self.tried.append((lock, error.code))
+
+        def lost(self, lock: str, error: AgentError) -> None:
+            """Given up."""
+            self.lost_.append((lock, error.code))
 
     async def story(world: World) -> None:
-        book, said = MemoryRecords(take_fails=True), Deaf()
+        book, said = MemoryRecords(take_fails=True), Said()
         rewire(world, book=book)
         owner = world.doors._supervisor.owner(DOOR)
         object.__setattr__(owner._ports.records, "listener", said)
@@ -520,12 +555,72 @@ def test_what_cannot_be_stored_for_long_after_its_link_is_given_up_and_said() ->
         owner.stop()
         await owner.left()
         assert world.clock.now() - left_at == pytest.approx(AFTER_LINK, abs=1.0)
-        assert AFTER_LINK < said.failures < AFTER_LINK + 3
+        assert AFTER_LINK < len(said.tried) < AFTER_LINK + 3
+        assert said.lost_ == [(DOOR, "store-failed")]
+        assert [(lock, why) for lock, _, why in book.gaps] == [
+            (DOOR, "a record that could not be stored: store-failed")
+        ]
         book.take_fails = False
         await anyio.sleep(60)
         assert records(world) == []
 
     rehearse(story, V3)
+
+
+def test_what_is_given_up_is_in_the_log() -> None:
+    with structlog.testing.capture_logs() as said:
+        RecordLog().lost(DOOR, StoreFull("no space"))
+    (line,) = said
+    assert (line["event"], line["log_level"], line["lock"]) == ("records.lost", "error", DOOR)
+    assert (line["code"], line["advice"]) == (StoreFull.code, StoreFull.advice)
+
+
+def test_what_a_record_says_of_an_operation_is_told_though_its_link_ended_before() -> None:
+    async def story(world: World) -> None:
+        rewire(world, book=MemoryRecords(take_takes=6.0))  # the operation stays for three
+        operated = await world.operate()
+        await until(lambda: bool(of(world, RecordSent)))
+        await anyio.sleep(0.2)
+        world.radio.links[-1].down("out of range")
+        await anyio.sleep(8)
+        (ours,) = records(world)
+        stored = await world.ledger.operation(operated.id)
+        assert stored is not None
+        assert stored.ending is not None
+        told_of = {"dp": BLUETOOTH, "value": 1, "record": ours.id}
+        assert told_of in stored.ending.evidence
+
+    rehearse(story, V3)
+
+
+def test_a_disk_that_never_answers_holds_a_bounded_number_of_connections() -> None:
+    async def story(world: World) -> None:
+        rewire(world, book=MemoryRecords(take_takes=1e6))
+        owner = world.doors._supervisor.owner(DOOR)
+        await finger_and_cut(world, 1)
+        for _ in range(MOST_IN_TURN - 1):
+            async with owner.use(Priority.VISIT):
+                pass
+            await anyio.sleep(0.05)
+            assert owner.make_room()
+            await until(lambda: not world.lock.is_connected)
+        waiting = owner._beside._under_way
+        for number in range(3):
+            assert told(await world.operate(f"key-{number}")) == ("confirmed", "ok")
+            await until(lambda: not world.lock.is_connected)
+            await anyio.sleep(2)
+        assert owner._beside._under_way == waiting
+        assert len(world.actuations()) == 3
+        record = await world.operate("key-3")
+        await happens(world, {"action": "state", "dp": BOLT, "value": 1})
+        await anyio.sleep(0.1)
+        stored = await world.ledger.operation(record.id)
+        assert stored is not None
+        assert stored.ending is not None
+        assert stored.ending.evidence == ({"dp": BOLT, "value": True},)
+        world.tasks.cancel_scope.cancel()
+
+    rehearse(story, V3, **TAKES)
 
 
 def test_a_slot_that_another_lock_needs_does_not_wait_for_the_records_disk() -> None:

@@ -6,6 +6,7 @@ import json
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,19 +95,25 @@ def test_the_http_bench_opens_a_door_for_every_post(tmp_path: Path) -> None:
     assert all(0 < row["median"] <= row["p99"] <= row["worst"] for row in rows)
 
 
+def _start_found(file: Path) -> dict[str, Any]:
+    assert bench_start.main(["--quick", "--json", str(file)]) == 0
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
 def test_the_bench_of_a_start_says_what_each_library_adds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "bench.json"
+    def is_sound(found: dict[str, Any]) -> bool:
+        imports = sum(row["seconds"] for row in found["imports"])
+        start = found["start"]
+        return bool(imports < start["ready"] and start["ratio"] > 1)
 
-    assert bench_start.main(["--quick", "--json", str(file)]) == 0
+    # Each takes its turn: other work may fall on one of them, and does not three times.
+    runs = (_start_found(tmp_path / f"{number}.json") for number in range(3))
+    found = next((one for one in runs if is_sound(one)), None)
 
-    found = json.loads(file.read_text(encoding="utf-8"))
+    assert found is not None
     assert [row["name"] for row in found["imports"]] == list(bench_start.LIBRARIES)
-    # How they compare is for who reads it on an idle machine: this one may be busy.
-    assert all(row["seconds"] > 0 for row in found["imports"])
-    assert found["start"]["ready"] > 0
-    assert found["start"]["ratio"] > 0
     assert "resident" in capsys.readouterr().out
 
 

@@ -30,7 +30,7 @@ from tests.system.telling_door import (
 )
 
 pytestmark = pytest.mark.anyio
-REPORT = "property.report"
+REPORT, TIME = "property.report", "timer.currentTime"
 FILLING = Path(__file__).with_name("filling_daemon.py")
 
 
@@ -81,6 +81,22 @@ async def test_what_happened_while_nobody_was_there_is_in_the_cloud_once(
     assert site.lock.dump()["records"] == 0
     assert len(site.lock.log.lost()) == max(0, count - RING)
     assert not site.cloud.records.repeated
+
+
+async def test_who_did_not_know_the_time_yet_comes_back_when_he_does(tmp_path: Path) -> None:
+    site = site_with_records(tmp_path)
+    happened = fingers(site, 3)
+    site.cloud.faults.always(TIME, Fault(FaultKind.HTTP_ERROR))
+    async with site.up(), site.daemon() as (client, _):
+        await opened(client, "one")
+        happened.append(Happened(BLUETOOTH, 1, time.time()))
+        await until(lambda: not site.lock.is_connected)
+        assert site.lock.dump()["records"] == 3
+        site.cloud.faults.always(TIME, None)  # from here nobody calls or opens
+        await _told(site, len(happened))
+        await settled(client)
+    require_told(site, happened)
+    assert site.log.read_text().count("clock-not-trusted") == 1
 
 
 async def test_the_same_finger_twice_in_one_second_is_two_records(tmp_path: Path) -> None:
