@@ -22,6 +22,7 @@ _MAX_TEXT = 64
 _MAX_SEQ = 2**63 - 1
 _LATEST = datetime.max.replace(tzinfo=UTC).timestamp()
 _LOCK = re.compile(r"[a-z0-9-]{1,32}")
+_SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _LOST_PLUS = re.compile(r"(T\S+) (\d\d:?\d\d)")
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -62,18 +63,18 @@ def parse_query(given: Iterable[tuple[str, str]]) -> RecordQuery:
     )
 
 
-def parse_time(name: str, text: str) -> float:
+def parse_time(name: str, given: str | float) -> float:
     """Unix seconds, from themselves or from ISO 8601 with an offset.
 
     Raises:
         RequestUnusable: neither, or outside of the calendar.
     """
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = _iso_seconds(name, text)
+    if isinstance(given, str) and not _SECONDS.fullmatch(given):
+        seconds = _iso_seconds(name, given)
+    else:
+        seconds = float(given)
     if not 0 <= seconds <= _LATEST:  # nan is not either
-        raise _unusable(name, text, "a time between 1970 and 9999")
+        raise _unusable(name, str(given), "a time between 1970 and 9999")
     return seconds
 
 

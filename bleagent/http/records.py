@@ -191,7 +191,7 @@ def _add_verify(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
             return _too_large()
         body = VerifyBody.model_validate_json(raw or b"{}")
         since, until = (
-            None if text is None else parse_time(name, str(text))
+            None if text is None else parse_time(name, text)
             for name, text in (("since", body.since), ("until", body.until))
         )
         if lock not in have.locks:

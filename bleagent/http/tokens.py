@@ -135,7 +135,7 @@ def _scopes(body: TokenBody) -> list[str]:
 def _terms(body: GuestBody) -> GuestTerms:
     """Raises TokenUnusable, RequestUnusable."""
     return GuestTerms(
-        begins=None if body.begins is None else parse_time("begins", str(body.begins)),
+        begins=None if body.begins is None else parse_time("begins", body.begins),
         weekdays=parse_weekdays(body.weekdays),
         between=None if body.between is None else parse_between(body.between),
         times=body.times,
@@ -153,7 +153,7 @@ def _end(clock: Clock, body: TokenBody) -> float | None:
     if body.expires is not None and body.expires_in is not None:
         raise TokenUnusable("found expires and expires_in, expected one of them")
     if body.expires_in is None:
-        return None if body.expires is None else parse_time("expires", str(body.expires))
+        return None if body.expires is None else parse_time("expires", body.expires)
     if not clock.trusted:
         raise DateUnknown("an end was given, and the date is not certain")
     return clock.unix() + body.expires_in

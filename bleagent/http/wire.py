@@ -18,6 +18,7 @@ import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from .peer import STATE, UNKNOWN, Peer, peer_of_unix
+from .problems import type_of
 
 log = structlog.get_logger()
 
@@ -171,7 +172,7 @@ class GuardedProtocol(H11Protocol):
         log.debug("http.refused", code=code, status=status, client=self.peer.name)
         body = json.dumps(
             {
-                "type": f"/problems/{code}", "title": code.replace("-", " "), "status": status,
+                "type": type_of(code), "title": code.replace("-", " "), "status": status,
                 "code": code, "detail": detail, "advice": "Send one whole HTTP/1.1 request.",
             }
         ).encode()  # fmt: skip
