@@ -24,6 +24,7 @@ from bleagent.radio.airtime import DAY, RadioAir
 
 from .auth import Tokens, Unauthorized
 from .callers import Callers, Users
+from .docs import add_docs
 from .guard import Guard
 from .limits import Limits
 from .operations import OperationParts, add_operations
@@ -85,7 +86,7 @@ def guarded(
 
 
 def create_app(parts: HttpParts) -> FastAPI:
-    """The application; documentation pages come with a later form of it."""
+    """The application. Its document is made by us (``openapi``), not by FastAPI."""
     app = FastAPI(
         title="bleagent", docs_url=None, redoc_url=None, openapi_url=None, telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # a path is what it is
@@ -103,6 +104,7 @@ def create_app(parts: HttpParts) -> FastAPI:
     )  # fmt: skip
     if parts.issued is not None:
         add_tokens(app, parts.issued)
+    add_docs(app)
     return app
 
 

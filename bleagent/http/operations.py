@@ -26,6 +26,7 @@ from bleagent.ports import Clock, Ledger
 from bleagent.tokens import READ
 
 from .auth import deadline_of, require_scope
+from .fields import Moment, Whole
 from .guard import answer_of, too_many
 from .limits import Buckets, Rate
 from .problems import RequestUnusable, UnknownOperation, problem
@@ -48,14 +49,22 @@ KEY = r"^[!-~]([ -~]*[!-~])?$"
 
 
 class OperateBody(BaseModel):
-    """What a caller may say about an operation. ``expires_at``: as ``TokenBody.expires``."""
+    """What a caller may say about an operation."""
 
     # Built at the start: the first caller is not the one to wait for it.
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
 
-    deadline_ms: int = Field(default=int(DEFAULT_DEADLINE * 1000), ge=1, le=MAX_DEADLINE_MS)
-    after: str | None = Field(default=None, max_length=64)
-    expires_at: str | float | None = None
+    deadline_ms: Whole = Field(
+        default=int(DEFAULT_DEADLINE * 1000), ge=1, le=MAX_DEADLINE_MS,
+        description="Until the command is written.",
+    )  # fmt: skip
+    after: str | None = Field(
+        default=None, max_length=64,
+        description="The id of an unconfirmed operation, to go on knowingly.",
+    )  # fmt: skip
+    expires_at: Moment | None = Field(
+        default=None, description="When the deadline ends at the latest."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,9 +87,9 @@ def type_of(code: str) -> str:
     return f"/docs#{code}"
 
 
-def problem(status: int, code: str, detail: str, advice: str, **more: Any) -> JSONResponse:
-    """One problem; it never holds what a secret could be in."""
-    body = {
+def problem_body(status: int, code: str, detail: str, advice: str) -> dict[str, Any]:
+    """What a problem says."""
+    return {
         "type": type_of(code),
         "title": code.replace("-", " "),
         "status": status,
@@ -97,6 +97,11 @@ def problem(status: int, code: str, detail: str, advice: str, **more: Any) -> JS
         "detail": detail,
         "advice": advice,
     }
+
+
+def problem(status: int, code: str, detail: str, advice: str, **more: Any) -> JSONResponse:
+    """One problem; it never holds what a secret could be in."""
+    body = problem_body(status, code, detail, advice)
     return JSONResponse(body | more, status_code=status, media_type="application/problem+json")
 
 
