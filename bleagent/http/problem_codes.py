@@ -158,8 +158,11 @@ def ending_codes() -> dict[str, Code]:
         check_code.CheckCodeUnanswered, issued_tokens.Revoked, issued_tokens.Expired,
         issued_tokens.NotNow, issued_tokens.DateUnknown,
     ]  # fmt: skip
-    told = [one for one in map(_of_error, kinds) if one.name not in _NO_ENDING]
-    return {one.name: one for one in (*_ENDINGS, *sorted(told, key=lambda one: one.name))}
+    told: dict[str, Code] = {}
+    for one in map(_of_error, kinds):  # the first of a code is the one that others refine
+        if one.name not in _NO_ENDING:
+            told.setdefault(one.name, one)
+    return {one.name: one for one in _ENDINGS} | dict(sorted(told.items()))
 
 
 _NO_ENDING = {
