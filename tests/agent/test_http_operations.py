@@ -154,6 +154,18 @@ def test_without_the_date_nothing_begins_that_has_an_end_and_what_is_known_is_to
     rehearse(story)
 
 
+def test_a_whole_number_is_one_however_it_is_written() -> None:
+    async def story(gate: Gate) -> None:
+        first = await gate.ask("POST", UNLOCK, key="one", json={"deadline_ms": 8000})
+        again = await gate.ask("POST", UNLOCK, key="one", json={"deadline_ms": 8000.0})
+        assert (again.status_code, again.json()) == (200, first.json())
+        for wrong in (8000.5, "8000", True, 1e300):
+            answer = await gate.ask("POST", UNLOCK, key="two", json={"deadline_ms": wrong})
+            assert refused(answer) == (422, "request-invalid")
+
+    before_the_door(story)
+
+
 def test_another_end_is_another_request() -> None:
     async def story(gate: Gate) -> None:
         end = gate.clock.unix() + 60
