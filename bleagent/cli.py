@@ -24,6 +24,7 @@ from bleagent.decode import (
     to_json,
     to_text,
 )
+from bleagent.openapi_cli import openapi
 from bleagent.records_cli import records_app
 from bleagent.tokens_cli import tokens_app
 from protocol.capture import Capture, CaptureError, format_capture, parse_capture
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(records_app, name="records")
 app.add_typer(tokens_app, name="token")
+app.command()(openapi)
 
 
 def main() -> None:

@@ -59,6 +59,8 @@ class _Running:
     left: anyio.Event = field(default_factory=anyio.Event)
     """The lock was left: nothing of it goes on any more."""
     record: OperationRecord | None = None
+    goes_on: bool = False
+    """Somebody was told that it goes on whoever hangs up."""
 
 
 class Listener:
@@ -161,22 +163,47 @@ class Doors:
             UnknownLock, LockBusy, UnresolvedOperation, KeyReused, TooLate: not accepted.
             StoreError: nothing was recorded, so nothing happens.
         """
+        record, running, new = await self._begun(request)
+        if running is None or record.phase is Phase.FINISHED:
+            return record, new
+        try:
+            await running.done.wait()
+        except anyio.get_cancelled_exc_class():
+            if new and not running.goes_on:
+                running.job.cancel()
+            raise
+        return self._result(running), new
+
+    async def begin(self, request: OperationRequest) -> tuple[OperationRecord, bool]:
+        """As ``operate``, without waiting for the end: the operation goes on without a caller.
+
+        Raises:
+            UnknownLock, LockBusy, UnresolvedOperation, KeyReused, TooLate, StoreError: as there.
+        """
+        record, running, new = await self._begun(request)
+        if running is not None:
+            running.goes_on = True
+        return record, new
+
+    def steps(self, operation_id: str) -> dict[str, float]:
+        """How far a running operation has come: seconds from the request to the end of a step."""
+        running = self._running.get(operation_id)
+        return {} if running is None else dict(running.job.steps)
+
+    async def _begun(
+        self, request: OperationRequest
+    ) -> tuple[OperationRecord, _Running | None, bool]:
+        """The operation of this key, what runs of it, and whether it is new."""
         door = self.door(request.lock)
         async with self._gates[request.lock]:
             known = await self._known(request)
             if known is None:
                 await self._admit(request)
-                known = await self._ports.ledger.begin(request, unix=self._ports.clock.unix())
+                unix = self._ports.clock.unix()
+                known = await self._ports.ledger.begin(request, unix=unix)
             if known is None:
-                running = self._start(request, door)
-        if known is not None:
-            return await self._joined(known), False
-        try:
-            await running.done.wait()
-        except anyio.get_cancelled_exc_class():
-            running.job.cancel()
-            raise
-        return self._result(running), True
+                return _record(request, unix), self._start(request, door), True
+        return known, self._running.get(known.id), False
 
     async def _known(self, request: OperationRequest) -> OperationRecord | None:
         known = await self._ports.ledger.known(request.principal.id, request.key)
@@ -239,7 +266,7 @@ class Doors:
                 request.operation_id, ending, unix=unix
             )
         except StoreError:
-            running.record = _record(request, ending, unix)
+            running.record = _ended(_record(request, unix), ending, unix)
         self._last[request.lock] = replace(running.record, ended_at=self._ports.clock.now())
         running.done.set()
         self._listener.finished(running.record)
@@ -258,14 +285,6 @@ class Doors:
             stored = None  # it is told all the same
         running.record = stored or record
         self._listener.learned(running.record, evidence, contradiction=contradiction)
-
-    async def _joined(self, known: OperationRecord) -> OperationRecord:
-        """Wait for a known operation that is still going on."""
-        running = self._running.get(known.id)
-        if known.phase is Phase.FINISHED or running is None:
-            return known
-        await running.done.wait()
-        return self._result(running)
 
     @staticmethod
     def _result(running: _Running) -> OperationRecord:
@@ -298,10 +317,16 @@ def _may_have_moved(ending: Ending) -> bool:
     return ending.outcome in (Outcome.CONFIRMED, Outcome.UNCONFIRMED) or ending.by == "lock"
 
 
-def _record(request: OperationRequest, ending: Ending, unix: float) -> OperationRecord:
+def _record(request: OperationRequest, unix: float) -> OperationRecord:
+    """As it was stored when it began."""
     return OperationRecord(
         id=request.operation_id, lock=request.lock, action=request.action,
         principal=request.principal.id, key=request.key, fingerprint=request.fingerprint,
-        phase=Phase.FINISHED, requested_at=unix, finished_at=unix,
-        ending=replace(ending, evidence=(*ending.evidence, {"store": "failed"})),
+        phase=Phase.INTENT, requested_at=unix,
     )  # fmt: skip
+
+
+def _ended(record: OperationRecord, ending: Ending, unix: float) -> OperationRecord:
+    """As it would have been stored."""
+    ending = replace(ending, evidence=(*ending.evidence, {"store": "failed"}))
+    return replace(record, phase=Phase.FINISHED, finished_at=unix, ending=ending)

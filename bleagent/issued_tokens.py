@@ -50,7 +50,7 @@ class DateUnknown(AgentError):
     """Something depends on the date, and the date is not trusted yet (safety E2)."""
 
     code = "date-unknown"
-    advice = "Wait until the agent has had the date from the cloud; a token without an end works."
+    advice = "Wait until the agent has had the date from the cloud; what has no end works."
 
 
 class NotNow(Rejected):

@@ -35,7 +35,7 @@ EVERY_SCOPE = frozenset({READ, RECORDS, ADMIN, OPERATE_ALL})
 
 _TOKEN = re.compile(r"blk_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 _ID = re.compile(r"(?:blk_)?([0-9a-f]{8})")
-_SCOPE = re.compile(r"read|records|admin|operate:(?:\*|[a-z0-9-]{1,32})")
+SCOPE = re.compile(r"read|records|admin|operate:(?:\*|[a-z0-9-]{1,32})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ def parse_scopes(texts: Collection[str], locks: Collection[str]) -> frozenset[st
     if not 1 <= len(texts) <= MAX_SCOPES:
         raise TokenUnusable(f"scopes: found {len(texts)}, expected 1 to {MAX_SCOPES}")
     for text in texts:
-        if _SCOPE.fullmatch(text) is None:
+        if SCOPE.fullmatch(text) is None:
             raise TokenUnusable(
                 f"scope: found {text[:48]!r}, expected read, records, admin, operate:LOCK or "
                 "operate:*"

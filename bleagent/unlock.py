@@ -111,7 +111,7 @@ class UnlockJob:
         self._configs = IssuedConfigs(facts, policy, ports.cloud, ports.memory, ports.clock)
         self._scope = anyio.CancelScope()
         self._ending: Ending | None = None
-        self._steps: dict[str, float] = {}
+        self.steps: dict[str, float] = {}
         self._offline = False
         self._sending = False
         self._in_the_way: AgentError | None = None
@@ -388,7 +388,7 @@ class UnlockJob:
         """Store and tell how it ended; the first ending counts."""
         if self._ending is not None:
             return
-        self._ending = replace(ending, steps=dict(self._steps), offline=self._offline)
+        self._ending = replace(ending, steps=dict(self.steps), offline=self._offline)
         with anyio.CancelScope(shield=True):
             await self._told.finish(self._ending)
 
@@ -396,4 +396,4 @@ class UnlockJob:
         return self._request.deadline - self._ports.clock.now()
 
     def _mark(self, step: Step) -> None:
-        self._steps[step] = self._ports.clock.now() - self._request.received_at
+        self.steps[step] = self._ports.clock.now() - self._request.received_at

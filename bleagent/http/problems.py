@@ -30,6 +30,13 @@ class RequestUnusable(AgentError):
     advice = "Correct the named parameter and ask again."
 
 
+class UnknownOperation(AgentError):
+    """No operation of that id, or none of this caller's with that key."""
+
+    code = "unknown-operation"
+    advice = "The POST answered its id; GET /v1/operations?key=... finds one by its key."
+
+
 class UnknownRecord(AgentError):
     """No record of that id."""
 
@@ -68,22 +75,33 @@ STATUS: dict[type[AgentError], int] = {
     StoreError: 503,
     CloudError: 502,
     RequestUnusable: 422,
+    UnknownOperation: 404,
     UnknownRecord: 404,
     UnknownSink: 404,
     SinkConfigured: 409,
 }
 
 
-def problem(status: int, code: str, detail: str, advice: str, **more: Any) -> JSONResponse:
-    """One problem; it never holds what a secret could be in."""
-    body = {
-        "type": f"/problems/{code}",
+def type_of(code: str) -> str:
+    """The problem's name as a URI reference: where this agent's own page tells of it."""
+    return f"/docs#{code}"
+
+
+def problem_body(status: int, code: str, detail: str, advice: str) -> dict[str, Any]:
+    """What a problem says."""
+    return {
+        "type": type_of(code),
         "title": code.replace("-", " "),
         "status": status,
         "code": code,
         "detail": detail,
         "advice": advice,
     }
+
+
+def problem(status: int, code: str, detail: str, advice: str, **more: Any) -> JSONResponse:
+    """One problem; it never holds what a secret could be in."""
+    body = problem_body(status, code, detail, advice)
     return JSONResponse(body | more, status_code=status, media_type="application/problem+json")
 
 

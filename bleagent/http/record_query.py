@@ -20,8 +20,10 @@ MAX_LIMIT = 500
 _MAX_TEXT = 64
 """Characters of any one value; the longest honest one is a cursor."""
 _MAX_SEQ = 2**63 - 1
-_LATEST = datetime.max.replace(tzinfo=UTC).timestamp()
+LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
+"""Unix seconds of the calendar's last second; a part of it more would be rounded up, and behind."""
 _LOCK = re.compile(r"[a-z0-9-]{1,32}")
+_SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _LOST_PLUS = re.compile(r"(T\S+) (\d\d:?\d\d)")
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -62,18 +64,18 @@ def parse_query(given: Iterable[tuple[str, str]]) -> RecordQuery:
     )
 
 
-def parse_time(name: str, text: str) -> float:
+def parse_time(name: str, given: str | float) -> float:
     """Unix seconds, from themselves or from ISO 8601 with an offset.
 
     Raises:
         RequestUnusable: neither, or outside of the calendar.
     """
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = _iso_seconds(name, text)
-    if not 0 <= seconds <= _LATEST:  # nan is not either
-        raise _unusable(name, text, "a time between 1970 and 9999")
+    if isinstance(given, str) and not _SECONDS.fullmatch(given):
+        seconds = _iso_seconds(name, given)
+    else:
+        seconds = float(given)
+    if not 0 <= seconds <= LATEST:  # nan is not either
+        raise _unusable(name, str(given), "a time between 1970 and 9999")
     return seconds
 
 

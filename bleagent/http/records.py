@@ -19,6 +19,7 @@ from bleagent.record import Carriage, StoredRecord
 from bleagent.tokens import ADMIN, RECORDS
 
 from .auth import require_scope
+from .fields import Moment
 from .problems import SinkConfigured, UnknownRecord, UnknownSink, problem
 from .record_query import parse_query, parse_time, to_cursor
 from .record_views import Verified, outbox_view, record_view, verified_view
@@ -78,12 +79,12 @@ class ForgetBody(BaseModel):
 
 
 class VerifyBody(BaseModel):
-    """Which records to compare: ISO 8601 with an offset, or Unix seconds."""
+    """Which records to compare, and of which sink."""
 
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
 
-    since: str | float | None = None
-    until: str | float | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     sink: str | None = Field(default=None, min_length=1, max_length=64)
 
 
@@ -191,7 +192,7 @@ def _add_verify(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
             return _too_large()
         body = VerifyBody.model_validate_json(raw or b"{}")
         since, until = (
-            None if text is None else parse_time(name, str(text))
+            None if text is None else parse_time(name, text)
             for name, text in (("since", body.since), ("until", body.until))
         )
         if lock not in have.locks:

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from bleagent.errors import TokenUnusable
-from bleagent.guests import MOST_TIMES, GuestTerms, parse_between, parse_weekdays, words_of
+from bleagent.guests import (
+    MOST_TIMES,
+    WEEKDAYS,
+    GuestTerms,
+    parse_between,
+    parse_weekdays,
+    words_of,
+)
 from bleagent.issued_tokens import DateUnknown, IssuedTokens
 from bleagent.ports import Clock
-from bleagent.tokens import StoredToken, operate, parse_id, parse_label, parse_scopes
+from bleagent.tokens import (
+    MAX_LABEL,
+    MAX_SCOPES,
+    SCOPE,
+    StoredToken,
+    operate,
+    parse_id,
+    parse_label,
+    parse_scopes,
+)
 
+from .fields import Moment, Whole
 from .problems import problem
 from .record_query import parse_time
 from .record_views import iso
@@ -28,6 +45,17 @@ log = structlog.get_logger()
 _NO_STORE = {"Cache-Control": "no-store"}
 LONGEST = 100 * 366 * 86400.0
 """Seconds."""
+
+Scopes = Annotated[
+    list[str],
+    WithJsonSchema(
+        {
+            "type": "array", "minItems": 1, "maxItems": MAX_SCOPES,
+            "items": {"type": "string", "pattern": f"^({SCOPE.pattern})$"},
+        }
+    ),
+]  # fmt: skip
+"""``tokens.parse_scopes`` reads them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,29 +69,37 @@ class TokenParts:
 
 
 class GuestBody(BaseModel):
-    """A guest opens and locks one lock. ``begins``: as ``TokenBody.expires``."""
+    """A guest opens and locks one lock."""
 
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
 
     lock: str = Field(max_length=64)
-    begins: str | float | None = None
-    weekdays: list[str] = Field(default_factory=list, max_length=7)
-    between: str | None = Field(default=None, max_length=64)
-    times: int | None = Field(default=None, ge=1, le=MOST_TIMES)
+    begins: Moment | None = Field(default=None, description="Not before.")
+    weekdays: list[str] = Field(
+        default_factory=list, max_length=7, description="All, if none is named.",
+        json_schema_extra={"items": {"enum": list(WEEKDAYS)}},
+    )  # fmt: skip
+    between: str | None = Field(
+        default=None, max_length=64, description="Hours of the gateway, such as 08:00-18:00."
+    )
+    times: Whole | None = Field(default=None, ge=1, le=MOST_TIMES, description="So many openings.")
 
 
 class TokenBody(BaseModel):
-    """What a new token is for. ``expires``: ISO 8601 with an offset or Unix seconds."""
+    """What a new token is for."""
 
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
 
-    label: str = ""
-    scopes: list[str] | None = None
-    guest: GuestBody | None = None
-    """Instead of scopes."""
-    expires: str | float | None = None
-    expires_in: float | None = Field(default=None, gt=0, le=LONGEST)
-    """Seconds from now, instead."""
+    label: str = Field(
+        default="", description="Whose it is, in printable characters.",
+        json_schema_extra={"maxLength": MAX_LABEL},
+    )  # fmt: skip
+    scopes: Scopes | None = None
+    guest: GuestBody | None = Field(default=None, description="Instead of scopes.")
+    expires: Moment | None = None
+    expires_in: float | None = Field(
+        default=None, gt=0, le=LONGEST, description="Seconds from now, instead."
+    )
 
 
 def add_tokens(app: FastAPI, parts: TokenParts) -> None:
@@ -135,7 +171,7 @@ def _scopes(body: TokenBody) -> list[str]:
 def _terms(body: GuestBody) -> GuestTerms:
     """Raises TokenUnusable, RequestUnusable."""
     return GuestTerms(
-        begins=None if body.begins is None else parse_time("begins", str(body.begins)),
+        begins=None if body.begins is None else parse_time("begins", body.begins),
         weekdays=parse_weekdays(body.weekdays),
         between=None if body.between is None else parse_between(body.between),
         times=body.times,
@@ -153,7 +189,7 @@ def _end(clock: Clock, body: TokenBody) -> float | None:
     if body.expires is not None and body.expires_in is not None:
         raise TokenUnusable("found expires and expires_in, expected one of them")
     if body.expires_in is None:
-        return None if body.expires is None else parse_time("expires", str(body.expires))
+        return None if body.expires is None else parse_time("expires", body.expires)
     if not clock.trusted:
         raise DateUnknown("an end was given, and the date is not certain")
     return clock.unix() + body.expires_in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,8 +23,10 @@ def status_of(record: OperationRecord) -> int:
     return 202 if record.ending is None else STATUS_OF[record.ending.outcome]
 
 
-def operation_view(record: OperationRecord) -> dict[str, Any]:
-    """One operation."""
+def operation_view(
+    record: OperationRecord, steps: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """One operation; ``steps`` are those of one that runs, as far as it has come."""
     view: dict[str, Any] = {
         "id": record.id,
         "lock": record.lock,
@@ -33,7 +36,7 @@ def operation_view(record: OperationRecord) -> dict[str, Any]:
     }
     ending = record.ending
     if ending is None:
-        return view | {"outcome": None}
+        return view | {"outcome": None, "steps": _steps(steps or {})}
     view |= {
         "outcome": ending.outcome,
         "code": ending.code,
@@ -44,11 +47,15 @@ def operation_view(record: OperationRecord) -> dict[str, Any]:
         "late": ending.late,
         "offline": ending.offline,
         "evidence": list(ending.evidence),
-        "steps": {step: round(seconds, 4) for step, seconds in ending.steps.items()},
+        "steps": _steps(ending.steps),
     }
     if record.finished_at is not None:
         view["finished_at"] = _iso(record.finished_at)
     return view
+
+
+def _steps(steps: Mapping[str, float]) -> dict[str, float]:
+    return {step: round(seconds, 4) for step, seconds in steps.items()}
 
 
 def locks_view(doors: Doors, air: RadioAir | None, *, today: int) -> dict[str, Any]:

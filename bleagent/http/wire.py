@@ -18,6 +18,7 @@ import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from .peer import STATE, UNKNOWN, Peer, peer_of_unix
+from .problems import problem_body
 
 log = structlog.get_logger()
 
@@ -169,12 +170,8 @@ class GuardedProtocol(H11Protocol):
     def _answer(self, status: int, code: str, detail: str) -> None:
         """Answer without the application, and hang up."""
         log.debug("http.refused", code=code, status=status, client=self.peer.name)
-        body = json.dumps(
-            {
-                "type": f"/problems/{code}", "title": code.replace("-", " "), "status": status,
-                "code": code, "detail": detail, "advice": "Send one whole HTTP/1.1 request.",
-            }
-        ).encode()  # fmt: skip
+        advice = "Send one whole HTTP/1.1 request."
+        body = json.dumps(problem_body(status, code, detail, advice)).encode()
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
             "content-type: application/problem+json\r\n"

@@ -249,6 +249,35 @@ def test_one_of_two_callers_of_a_key_may_hang_up() -> None:
     rehearse(story)
 
 
+def test_what_was_begun_without_waiting_goes_on_by_itself() -> None:
+    async def story(world: World) -> None:
+        begun, new = await world.doors.begin(world.request("key-1"))
+        assert (begun.phase, begun.ending, new) == (Phase.INTENT, None, True)
+        again, new = await world.doors.begin(world.request("key-1"))
+        assert (again.id, again.ending, new) == (begun.id, None, False)
+        assert world.doors.steps(begun.id) == {}
+        await until(lambda: world.cloud.asked)
+        assert list(world.doors.steps(begun.id))[:3] == ["connect", "device_info", "pair"]
+        assert told(await world.operate("key-1")) == ("confirmed", "ok")
+        ended, new = await world.doors.begin(world.request("key-1"))
+        assert (ended.id, told(ended), new) == (begun.id, ("confirmed", "ok"), False)
+        assert len(world.actuations()) == 1
+
+    rehearse(story)
+
+
+def test_what_somebody_was_told_goes_on_is_not_stopped_by_who_hangs_up() -> None:
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as owner:
+            owner.start_soon(world.operate, "key-1")
+            await anyio.sleep(0.01)
+            await world.doors.begin(world.request("key-1"))
+            owner.cancel_scope.cancel()
+        assert told(await world.operate("key-1")) == ("confirmed", "ok")
+
+    rehearse(story)
+
+
 def test_whoever_joined_is_told_when_the_owner_hangs_up() -> None:
     async def story(world: World) -> None:
         heard: list[tuple[str, str]] = []

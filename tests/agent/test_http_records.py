@@ -201,7 +201,8 @@ def test_without_parameters_the_newest_hundred_are_meant() -> None:
         ("since=yesterday", "since: found 'yesterday', expected Unix seconds, or ISO 8601"),
         ("since=2026-01-31T18:30:00", "expected an offset after it"),
         ("since=" + "9" * 400, "a time between 1970 and 9999"),
-        ("since=nan", "a time between 1970 and 9999"),
+        ("since=253402300800", "a time between 1970 and 9999"),  # the year 10000
+        ("since=nan", "since: found 'nan', expected Unix seconds, or ISO 8601"),
         ("since=-1", "a time between 1970 and 9999"),
         ("since=20&until=10", "since lies behind until"),
         ("kind=thought", "kind: found 'thought', expected one of fingerprint, password"),

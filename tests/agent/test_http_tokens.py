@@ -293,12 +293,14 @@ def test_a_route_takes_its_scope_and_no_other(method: str, url: str, scope: str)
 def test_every_route_of_the_application_is_in_that_list() -> None:
     async def story(gate: Gate) -> None:
         app = cast("Any", gate.transport.app)
-        paths = {one.path for one in app.routes} - {"/livez", "/readyz"}
+        paths = {one.path for one in app.routes} - {
+            "/livez", "/readyz", "/v1/operations", "/openapi.json", "/docs", "/docs.css",
+        }  # fmt: skip
         shaped = {url.replace(PARKED.id, "{record_id}") for _, url, _ in ROUTES}
         for concrete, shape in (
             ("op-9", "{operation_id}"), ("00ffee12", "{token_id}"), (DOOR, "{lock}"),
             ("gone", "{sink}"),
-            ("nowhere", "{lock}"), ("/unlock", "/{action}"), ("{lock}/lock", "{lock}/{action}"),
+            ("nowhere", "{lock}"),
         ):  # fmt: skip
             shaped = {one.replace(concrete, shape) for one in shaped}
         assert paths == shaped

@@ -176,6 +176,9 @@ RULES: dict[str, Rule] = {
     "bleagent.records_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.records_options": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.tokens_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.openapi_cli": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer", "bleagent.http"},
+    ),
     "bleagent.cli": Rule(never=EDGES | {"bleagent.adapters"}),
     "bleagent.__main__": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.cli"})

@@ -17,6 +17,7 @@ from anyio.abc import Process
 from bleagent.clock import SystemClock
 from bleagent.simulator.cloud_actions import CloudLock
 from bleagent.simulator.profiles import profile
+from bleagent.simulator.quirks import Quirks
 from bleagent.simulator.socket_lock import SocketLock
 from bleagent.simulator.virtual_cloud import ActionAuth, VirtualCloud
 from bleagent.simulator.virtual_lock import VirtualLock
@@ -53,7 +54,7 @@ class Site:
     def __init__(
         self, folder: Path, *, offline: str = "never", locks: int = 1, firmware: str = "v3.0",
         signer: str = "faas", more: Mapping[str, str] | None = None,
-        connection: str = "on_demand", aged: float = 0.0,
+        connection: str = "on_demand", aged: float = 0.0, quirks: Quirks | None = None,
     ) -> None:  # fmt: skip
         self.folder = folder
         self.connection = connection
@@ -66,8 +67,8 @@ class Site:
         self.packets: list[bytes] = []
         clock = SystemClock()
         self.lock = VirtualLock(
-            KEYS, self.firmware, now=clock.now() - aged, clock=int(time.time() - aged),
-            new_srand=self._srand,
+            KEYS, self.firmware, quirks=quirks, now=clock.now() - aged,
+            clock=int(time.time() - aged), new_srand=self._srand,
         )  # fmt: skip
         self.lock.preset_check_code(5, CODE.encode())
         self.door = SocketLock(

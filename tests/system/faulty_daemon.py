@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from bleagent import app, start
 from bleagent.adapters.sqlite_store.ledger import SqliteLedger
 from bleagent.cloud.client import CloudClient
-from bleagent.http import app as http_app
+from bleagent.http import operations as http_operations
 from bleagent.lock_client import LockClient
 
 METHODS: dict[str, tuple[Any, str]] = {
@@ -29,7 +29,7 @@ METHODS: dict[str, tuple[Any, str]] = {
     "begin": (SqliteLedger, "begin"),
     "finish": (SqliteLedger, "finish"),
     "protocol": (H11Protocol, "handle_events"),
-    "handler": (http_app, "operation_view"),
+    "handler": (http_operations, "operation_view"),
     "start": (app, "load_secrets"),
 }
 PLACES = (*METHODS, "background")

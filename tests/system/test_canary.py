@@ -122,7 +122,10 @@ async def _every_answer(client: httpx.AsyncClient, site: Site) -> list[httpx.Res
     answers.append(await unlock(client, "c", after="x" * 5000))
     wrong = {"Authorization": "Bearer wrong", "Idempotency-Key": "c"}
     answers.append(await client.post("/v1/locks/front/unlock", headers=wrong))
-    paths = ("/v1/locks", "/readyz", "/livez", "/v1/operations/none", "/nowhere")
+    paths = (
+        "/v1/locks", "/readyz", "/livez", "/v1/operations/none", "/v1/operations?key=one",
+        "/openapi.json", "/docs", "/docs.css", "/nowhere",
+    )  # fmt: skip
     answers += [await client.get(path) for path in paths]
     site.cloud.faults.always("doorLock.bleOpenInstruction", Fault(FaultKind.SLOW, seconds=9))
     await anyio.sleep(2.5)

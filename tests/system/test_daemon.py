@@ -106,7 +106,7 @@ async def test_what_is_wrong_with_a_request_is_said_and_nothing_happens(tmp_path
         for answer in (bare, wrong, nowhere, odd, unknown, reused):
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["advice"]
-        for path, status in (("/v1/locks/front/unlock", 405), ("/docs", 404)):
+        for path, status in (("/v1/locks/front/unlock", 405), ("/nowhere", 404)):
             answer = await client.get(path)
             assert answer.status_code == status
             assert answer.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,93 @@
+"""Examples of what is answered, for the document; tests hold them against the models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HINT = {"lock": "front-door", "seconds": 120.0}
+
+_STEPS = {
+    "connect": 0.2131, "device_info": 0.2507, "pair": 0.2912, "config": 0.2913,
+    "instruction": 0.4402, "commit": 0.4466, "write": 0.4711, "ack": 0.6204,
+}  # fmt: skip
+_ENDINGS: dict[str, dict[str, Any]] = {
+    "confirmed": {"code": "ok", "by": "lock", "result": 0, "moved": "yes"},
+    "refused": {"code": "lock-result-4", "by": "lock", "result": 4, "moved": "no"},
+    "unreached": {"code": "lock-not-found", "by": None, "result": None, "moved": "no"},
+    "unconfirmed": {"code": "lock-silent", "by": None, "result": None, "moved": "possible"},
+}
+_REACHED = {"confirmed": 8, "refused": 8, "unreached": 0, "unconfirmed": 7}
+
+
+def operation(outcome: str | None) -> dict[str, Any]:
+    """One with this outcome; ``None``: it is going on."""
+    begun = {
+        "id": "6d2f0c9be17a4f35a8c1e047",
+        "lock": "front-door",
+        "action": "unlock",
+        "phase": "intent" if outcome is None else "finished",
+        "requested_at": "2026-01-31T18:30:00.000+00:00",
+        "outcome": outcome,
+    }
+    if outcome is None:
+        return begun | {"steps": {}}
+    return begun | {
+        **_ENDINGS[outcome],
+        "retryable": outcome == "unreached",
+        "late": False,
+        "offline": False,
+        "evidence": [],
+        "steps": dict(list(_STEPS.items())[: _REACHED[outcome]]),
+        "finished_at": "2026-01-31T18:30:00.620+00:00",
+    }
+
+
+LOCKS = {
+    "locks": [
+        {
+            "name": "front-door", "busy": False, "connection": "on_demand", "connected": False,
+            "lock_via": "dp46", "offline": "never",
+            "radio": {
+                "adapter": "hci0", "rssi": -61, "heard_s_ago": 0.8, "attempts": 12,
+                "connections": 12, "failures": {}, "connected_s_today": 41.5,
+            },
+        }
+    ]
+}  # fmt: skip
+READY = {"ready": True, "wrong": []}
+NOT_READY = {"ready": False, "wrong": ["radio"]}
+
+RECORD = {
+    "id": "0f3a9b7c5d1e2f4a6b8c0d9e7f5a3b1c", "seq": 41, "lock": "front-door",
+    "kind": "fingerprint", "value": 3, "category": "opening", "severity": None,
+    "title": "opened by fingerprint 3", "who": "Jane", "at": "2026-01-31T18:30:00.000+00:00",
+    "local": "2026-01-31T19:30:00.000+01:00", "quality": "lock", "live": False,
+    "operation": None, "late": False, "released": True,
+    "taken_at": "2026-01-31T18:31:07.200+00:00",
+    "deliveries": [{"sink": "cloud", "state": "done", "attempts": 1, "code": ""}],
+}  # fmt: skip
+RECORDS = {"records": [RECORD], "next": None, "last": 41}
+DECIDED = {"changed": 1, "record": RECORD}
+VERIFIED: dict[str, Any] = {
+    "lock": "front-door", "agree": 17, "lacking": [], "twice": [], "unknown": [],
+    "complete": True,
+}  # fmt: skip
+OUTBOX = {
+    "sinks": [
+        {
+            "sink": "cloud", "configured": True, "waiting": 2, "held": 1, "done": 17,
+            "parked": 0, "dropped": 0, "oldest_waiting_s": 4.2, "routes_closed": {},
+        }
+    ],
+    "locks": [{"lock": "front-door", "taken": 19, "duplicate": 0, "gaps": 0}],
+}  # fmt: skip
+FORGOTTEN = {"sink": "old-webhook", "changed": 3}
+
+_TOKEN = {
+    "id": "5d0c2e91", "label": "Anna", "scopes": ["operate:front-door"], "state": "good",
+    "created": "2026-01-31T18:30:00.000+00:00", "expires": "2026-03-02T18:30:00.000+00:00",
+    "revoked": None, "guest": None,
+}  # fmt: skip
+TOKENS = {"tokens": [_TOKEN]}
+NEW_TOKEN = _TOKEN | {"token": "blk_5d0c2e91_..."}
+REVOKED = _TOKEN | {"state": "revoked", "revoked": "2026-02-01T08:00:00.000+00:00"}

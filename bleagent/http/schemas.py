@@ -1,0 +1,250 @@
+"""What is answered, as models: they describe it, and tests hold the real answers against them.
+
+Nothing answers with them: the views make the JSON. They are loaded only where somebody asks for
+the document of the interface.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bleagent.model import Action, Outcome, Phase
+from bleagent.policy import Connection, LockVia, Offline
+from bleagent.record import Carriage, TimeQuality
+from bleagent.story import Category, Severity
+from protocol.records import RecordKind
+
+Time = str
+"""ISO 8601 with milliseconds and an offset."""
+
+
+class Answer(BaseModel):
+    """What is said here is all that is answered."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(Answer):
+    """Why a request was refused (RFC 9457). Go by `code`; the words may change."""
+
+    type: str = Field(description="Where this code is explained: `/docs#CODE`.")
+    title: str
+    status: int
+    code: str
+    detail: str
+    advice: str = Field(description="What a person can do.")
+
+
+class Operation(Answer):
+    """One operation of a door. Without an outcome it is still going on."""
+
+    id: str
+    lock: str
+    action: Action
+    phase: Phase
+    requested_at: Time
+    outcome: Outcome | None
+    steps: dict[str, float] = Field(
+        description="Seconds from the request to the end of each step: connect (waiting for the "
+        "advertisement, connecting and discovery), device_info, pair, config, check_code, "
+        "instruction, commit, write, ack. Those that it had, or has had so far."
+    )
+    code: str | None = Field(default=None, description="Why it ended so.")
+    by: Literal["lock", "cloud"] | None = Field(default=None, description="Who spoke.")
+    result: int | None = Field(default=None, description="The lock's own number, if it gave one.")
+    moved: Literal["no", "possible", "yes"] = Field(
+        default="no", description="What is known of the motor."
+    )
+    retryable: bool = Field(
+        default=False, description="Whether a machine may ask again, with a new Idempotency-Key."
+    )
+    late: bool = Field(default=False, description="It was written after its deadline.")
+    offline: bool = Field(default=False, description="Without the cloud, from what it had issued.")
+    evidence: list[dict[str, Any]] = Field(
+        default=[], description="What else the lock said, up to ten seconds after it."
+    )
+    finished_at: Time | None = None
+
+
+class Hint(Answer):
+    """For how many seconds the lock stays connected."""
+
+    lock: str
+    seconds: float
+
+
+class LockRadio(Answer):
+    """What the radio knows of a lock."""
+
+    adapter: str | None
+    rssi: int | None = Field(description="dBm, smoothed.")
+    heard_s_ago: float | None
+    attempts: int
+    connections: int
+    failures: dict[str, int] = Field(description="By code.")
+    connected_s_today: float
+
+
+class Lock(Answer):
+    """One configured lock."""
+
+    name: str
+    busy: bool = Field(description="An operation is going on.")
+    connection: Connection
+    connected: bool
+    lock_via: LockVia
+    offline: Offline
+    radio: LockRadio | None = Field(default=None, description="With Bluetooth only.")
+
+
+class Locks(Answer):
+    """All of them."""
+
+    locks: list[Lock]
+
+
+class Ready(Answer):
+    """Whether doors can be opened, and the parts that are wrong."""
+
+    ready: bool
+    wrong: list[str]
+
+
+class Delivery(Answer):
+    """One record and one sink."""
+
+    sink: str
+    state: Carriage
+    attempts: int
+    code: str = Field(description="The sink's last word about it.")
+
+
+class Record(Answer):
+    """What a lock recorded; never its bytes."""
+
+    id: str
+    seq: int = Field(description="In the order of taking.")
+    lock: str
+    kind: RecordKind
+    value: int | None = Field(description="Of a credential, a member or an alarm.")
+    category: Category
+    severity: Severity | None
+    title: str
+    who: str | None
+    at: Time | None
+    local: Time | None
+    quality: TimeQuality = Field(description="What `at` rests on.")
+    live: bool
+    operation: str | None = Field(description="The operation of ours that it is the record of.")
+    late: bool
+    released: bool
+    taken_at: Time | None
+    deliveries: list[Delivery]
+
+
+class Records(Answer):
+    """A page of them."""
+
+    records: list[Record]
+    next: str | None = Field(description="The `cursor` of the next page.")
+    last: int = Field(description="For `after`, to follow what comes.")
+
+
+class Sink(Answer):
+    """What one sink has, and what waits for it."""
+
+    sink: str
+    configured: bool
+    waiting: int
+    held: int
+    done: int
+    parked: int
+    dropped: int
+    oldest_waiting_s: float | None
+    routes_closed: dict[str, str] = Field(description="Locks that it refuses, and its code.")
+
+
+class Taken(Answer):
+    """Counters of one lock."""
+
+    lock: str
+    taken: int
+    duplicate: int
+    gaps: int
+
+
+class Outbox(Answer):
+    """What waits for each sink, and what was taken off each lock."""
+
+    sinks: list[Sink]
+    locks: list[Taken]
+
+
+class Decided(Answer):
+    """What came of a decision."""
+
+    changed: int
+    record: Record
+
+
+class Forgotten(Answer):
+    """How many deliveries were given up."""
+
+    sink: str
+    changed: int
+
+
+class Said(Answer):
+    """One record as the cloud calls it."""
+
+    code: str
+    value: Any
+    at: Time | None
+
+
+class Verified(Answer):
+    """The cloud's records of a lock, beside ours."""
+
+    lock: str
+    agree: int
+    lacking: list[Said] = Field(description="Here and not there.")
+    twice: list[Said]
+    unknown: list[Said] = Field(description="There and not here.")
+    complete: bool
+
+
+class Guest(Answer):
+    """When a guest's token is good, and how often."""
+
+    begins: Time | None
+    weekdays: list[str]
+    between: str | None
+    times: int | None
+    used: int | None = Field(default=None, description="Openings so far, where they are counted.")
+
+
+class Token(Answer):
+    """A token; nothing of its secret."""
+
+    id: str
+    label: str
+    scopes: list[str]
+    state: Literal["good", "expired", "revoked", "date-unknown"]
+    created: Time | None
+    expires: Time | None
+    revoked: Time | None
+    guest: Guest | None
+
+
+class NewToken(Token):
+    """A token, and the one place where it is told."""
+
+    token: str
+
+
+class Tokens(Answer):
+    """All of them, oldest first."""
+
+    tokens: list[Token]

@@ -1,0 +1,25 @@
+"""The daemon that answers everybody as often as they ask: ``patient_daemon.py run ...``.
+
+For who asks thousands of things in a minute to see whether each answer is a documented one.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from bleagent import start
+from bleagent.http.limits import Limits, Rate
+
+OFTEN = Rate(burst=1_000_000, per_minute=1_000_000)
+
+if __name__ == "__main__":
+    from bleagent import app
+
+    patient: Any = app
+    parts = patient.HttpParts
+    limits = Limits(
+        anonymous=OFTEN, anonymous_all=OFTEN, failures=OFTEN, failures_all=OFTEN, operations=OFTEN
+    )
+    patient.HttpParts = lambda **named: parts(**named, limits=limits)
+    raise SystemExit(start.main(sys.argv[2:]))
