@@ -105,7 +105,7 @@ class Carrying:
         store: SqliteStore,
         cloud: CloudClient,
         clock: SystemClock,
-        watch: RecordWatch,
+        watch: RecordWatch | None = None,
     ) -> None:
         for sink in config.sinks:
             # Before anything is listened to: a daemon that is ready does not end by it.
@@ -120,7 +120,7 @@ class Carrying:
         self._cloud = cloud
         self._clock = clock
         self._told = RecordLog(self.wake)
-        self._watch = watch
+        self._watch = watch or RecordWatch(clock.now)
         self._codes = {
             lock.name: {int(number): code for number, code in lock.codes.items()}
             for lock in config.locks
@@ -128,7 +128,7 @@ class Carrying:
         self._names = Names(cloud, clock, codes=self._codes)
         self._open_sinks = AsyncExitStack()
         devices = {lock.name: lock.device_id for lock in config.locks}
-        told = everyone(CarriageListener, self._told, watch)
+        told = everyone(CarriageListener, self._told, self._watch)
         # Now, before anybody is told that the agent is ready: what is wrong with one is said first.
         self._carriers = [
             Carrier(sink, store.records, clock, random.random, told, devices)

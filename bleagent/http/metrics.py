@@ -7,7 +7,7 @@ written out by ``exposition`` in a thread, and only who asks first has that and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,10 @@ class MetricParts:
     air: Callable[[], RadioAir | None]
     cloud: Callable[[], CloudState]
     version: str
+    in_thread: Callable[
+        [Callable[[Snapshot], tuple[bytes, str]], Snapshot], Awaitable[tuple[bytes, str]]
+    ] = anyio.to_thread.run_sync
+    """Writes it out where the event loop does not wait for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,7 @@ def add_metrics(app: FastAPI, parts: MetricParts) -> None:
 
     @app.get("/metrics")
     async def metrics(_caller: Reader) -> Response:
-        text, media_type = await anyio.to_thread.run_sync(_written, snapshot(parts))
+        text, media_type = await parts.in_thread(_written, snapshot(parts))
         return Response(text, media_type=media_type)
 
 

@@ -122,7 +122,7 @@ async def _every_answer(client: httpx.AsyncClient, site: Site) -> list[httpx.Res
     answers.append(await unlock(client, "c", after="x" * 5000))
     wrong = {"Authorization": "Bearer wrong", "Idempotency-Key": "c"}
     answers.append(await client.post("/v1/locks/front/unlock", headers=wrong))
-    paths = ("/v1/locks", "/readyz", "/livez", "/v1/operations/none", "/nowhere")
+    paths = ("/v1/locks", "/readyz", "/metrics", "/livez", "/v1/operations/none", "/nowhere")
     answers += [await client.get(path) for path in paths]
     site.cloud.faults.always("doorLock.bleOpenInstruction", Fault(FaultKind.SLOW, seconds=9))
     await anyio.sleep(2.5)
@@ -134,6 +134,7 @@ async def _every_answer(client: httpx.AsyncClient, site: Site) -> list[httpx.Res
     site.cloud.faults.always("doorLock.bleOpenInstruction", echo)
     await anyio.sleep(2.5)
     answers.append(await unlock(client, "e"))
+    answers += [await client.get(path) for path in ("/readyz", "/metrics")]  # what it echoed
     site.cloud.faults.clear()
     return answers
 
