@@ -32,8 +32,9 @@ from .config.secrets import (
     load_secrets,
     load_vault_keys,
 )
-from .doors import Door, Doors
+from .doors import Door, Doors, Listener
 from .errors import AgentError, CloudError, VaultKeyMissing
+from .everyone import everyone
 from .held_memory import HeldMemory
 from .http.app import HttpParts, guarded
 from .http.auth import Tokens
@@ -52,6 +53,7 @@ from .session import LinkPorts
 from .stall import StallWatch
 from .supervisor import Supervisor
 from .unlock import Ports
+from .watching import Watching
 
 log = structlog.get_logger()
 
@@ -93,7 +95,7 @@ async def _serve(
     on_ready: Callable[[int], None],
 ) -> None:
     clock = SystemClock(highest_trusted=await store.highest_trusted())
-    told = OperationLog()
+    told, watching = OperationLog(), Watching(config, store, clock)
     for record in await store.ledger.recover(unix=clock.unix()):
         told.recovered(record)
     doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
@@ -102,9 +104,10 @@ async def _serve(
         _bluetooth(config, clock) as bluetooth,
         anyio.create_task_group() as tasks,
     ):
-        cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
+        settings = cloud_settings(config, found.cloud_secret)
+        cloud = CloudClient(settings, transport, clock, on_event=watching.called)
         memory = HeldMemory(store.memory)
-        carrying = Carrying(config, found, store, cloud, clock)
+        carrying = Carrying(config, found, store, cloud, clock, watching.records)
         records = carrying.ports(memory, tasks)
 
         def links_over(radio: LockRadio) -> LinkPorts:
@@ -119,7 +122,9 @@ async def _serve(
         tokens, stall = Tokens(found.http_token, issued), StallWatch(clock)
         users = _users(config)
         allowed = Callers(tokens, users).require_good
-        operations = Doors(doors, ports, supervisor, tasks, told, allowed=allowed)
+        listener = everyone(Listener, told, watching.tally)
+        operations = Doors(doors, ports, supervisor, tasks, listener, allowed=allowed)
+        metrics = watching.shown(operations, cloud, radio)
         parts = HttpParts(
             doors=operations,
             ledger=store.ledger,
@@ -128,13 +133,15 @@ async def _serve(
             users=users,
             new_id=lambda: secrets.token_hex(12),
             stalled=stall.stalled,
-            readiness=lambda: _wrong_with(store, radio),
-            air=lambda: radio.snapshot() if isinstance(radio, BluetoothRadio) else None,
+            readiness=metrics.readiness.parts,
+            air=metrics.air,
             records=carrying.shown(),
             issued=TokenParts(issued=issued, clock=clock, locks=doors),
+            metrics=metrics,
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
         tasks.start_soon(stall.run)
+        tasks.start_soon(metrics.readiness.run)
         tasks.start_soon(carrying.run)
         tasks.start_soon(_reload_on_hangup, config, tokens)
         supervisor.start()
@@ -179,20 +186,6 @@ async def _reach(
     owned = {name: (door.facts, door.policy) for name, door in doors.items()}
     supervisor = Supervisor(owned, links, tasks, told.lock_failed)
     return supervisor, radio
-
-
-def _wrong_with(store: SqliteStore, radio: LockRadio) -> dict[str, str]:
-    """Part and what is wrong with it."""
-    wrong = {"store": "damaged"} if store.damaged else {}
-    if store.without_records is not None:
-        wrong["records"] = store.without_records.code
-    if isinstance(radio, BluetoothRadio):
-        adapters = radio.snapshot().adapters.values()
-        if not any(one.usable for one in adapters):
-            wrong["radio"] = "no usable adapter"
-    elif isinstance(radio, SocketRadio) and radio.fault is not None:
-        wrong["radio"] = radio.fault
-    return wrong
 
 
 async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], None]) -> None:

@@ -27,17 +27,19 @@ from .config.file import Config
 from .config.secrets import Secrets
 from .config.sinks import SinkConfig, SinkType
 from .errors import ConfigError, StoreError, UnknownLock
+from .everyone import everyone
 from .http.problems import RequestUnusable
 from .http.records import RecordParts
 from .issued import known_or_asked
 from .names import Names
-from .outbox import FAULT_WAIT, Carrier, release_overdue
+from .outbox import FAULT_WAIT, CarriageListener, Carrier, release_overdue
 from .ports import LockMemory, RecordSink
 from .readback import CloudRecord
 from .record_log import RecordLog
-from .records import RecordPorts
+from .records import RecordListener, RecordPorts
 from .standard_codes import code_of, harmless, value_of
 from .verify import Verification, verify
+from .watches import RecordWatch
 
 log = structlog.get_logger()
 
@@ -91,6 +93,8 @@ def _compared(record: CloudRecord) -> Compared:
 class Carrying:
     """What happens to records: taken, carried, shown, and forgotten one day.
 
+    ``watch`` is told what is in the way, beside the log.
+
     Raises ConfigError: a sink needs a package that is not there.
     """
 
@@ -101,6 +105,7 @@ class Carrying:
         store: SqliteStore,
         cloud: CloudClient,
         clock: SystemClock,
+        watch: RecordWatch | None = None,
     ) -> None:
         for sink in config.sinks:
             # Before anything is listened to: a daemon that is ready does not end by it.
@@ -115,6 +120,7 @@ class Carrying:
         self._cloud = cloud
         self._clock = clock
         self._told = RecordLog(self.wake)
+        self._watch = watch or RecordWatch(clock.now)
         self._codes = {
             lock.name: {int(number): code for number, code in lock.codes.items()}
             for lock in config.locks
@@ -122,9 +128,10 @@ class Carrying:
         self._names = Names(cloud, clock, codes=self._codes)
         self._open_sinks = AsyncExitStack()
         devices = {lock.name: lock.device_id for lock in config.locks}
+        told = everyone(CarriageListener, self._told, self._watch)
         # Now, before anybody is told that the agent is ready: what is wrong with one is said first.
         self._carriers = [
-            Carrier(sink, store.records, clock, random.random, self._told, devices)
+            Carrier(sink, store.records, clock, random.random, told, devices)
             for sink in map(self._sink, config.sinks)
         ]
 
@@ -133,7 +140,7 @@ class Carrying:
         return RecordPorts(
             book=BookBeside(self._store.records, tasks),
             config=lambda facts: known_or_asked(facts, self._cloud, memory),
-            listener=self._told,
+            listener=everyone(RecordListener, self._told, self._watch),
         )
 
     def shown(self) -> RecordParts | None:

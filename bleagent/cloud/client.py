@@ -64,6 +64,16 @@ class CloudEvent:
     tid: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudState:
+    """What the client holds at the moment."""
+
+    token: bool
+    """Whether there is an access token that has not ended; not every transport needs one."""
+    quota_pause: float
+    """Seconds for which nothing is asked, because the quota was exhausted; 0 otherwise."""
+
+
 def _ignore(_event: CloudEvent) -> None:
     pass
 
@@ -157,6 +167,11 @@ class CloudClient(RecordCalls):
         call = Call(name=LIST_BY_IDS, params=params, path=_DEVICES_PATH, query=params)
         answer = await self._ask(call, deadline)
         return models.read_devices(answer.result)
+
+    def state(self) -> CloudState:
+        """Whether it could ask now."""
+        now = self._clock.now()
+        return CloudState(token=self._tokens.held, quota_pause=self._breaker.left(now))
 
     # -- asking
 

@@ -238,3 +238,11 @@ def error_of(code: int | str | None, *, msg: str = "", tid: str | None = None) -
     message = (kind.__doc__ or "").partition("\n")[0].rstrip(".:")
     ambiguous = kind is CloudFault
     return kind(message, cloud_code=code, msg=msg, tid=tid, ambiguous=ambiguous, retry=retry)
+
+
+def kinds(of: type[CloudError] = CloudError) -> dict[str, type[CloudError]]:
+    """Every kind of error by its ``code``."""
+    found = {of.code: of}
+    for one in of.__subclasses__():
+        found |= kinds(one)
+    return found

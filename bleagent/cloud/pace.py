@@ -37,15 +37,19 @@ class Breaker:
         """Stop."""
         self._why, self._open_until = why, now + self._pause
 
+    def left(self, now: float) -> float:
+        """Seconds of the pause that are left; 0 where there is none."""
+        return 0.0 if self._open_until is None else max(0.0, self._open_until - now)
+
     def check(self, now: float) -> None:
         """Let a call through, or not.
 
         Raises:
             QuotaExhausted: the pause is not over; nothing was asked.
         """
-        if self._open_until is None or self._why is None or now >= self._open_until:
+        if self._why is None or not self.left(now):
             return
-        why, left = self._why, self._open_until - now
+        why, left = self._why, self.left(now)
         raise QuotaExhausted(
             f"The quota was exhausted; not asking for another {left:.0f} s",
             cloud_code=why.cloud_code,

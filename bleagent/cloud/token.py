@@ -103,6 +103,11 @@ class TokenKeeper:
         if self._token is token:
             self._token = None
 
+    @property
+    def held(self) -> bool:
+        """Whether there is one that has not ended."""
+        return self._token is not None and self._now() < self._token.ends_at
+
     def _good(self) -> Token | None:
         token, now = self._token, self._now()
         if token is None or now >= token.ends_at:

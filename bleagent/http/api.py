@@ -282,12 +282,19 @@ AGENT_ROWS = (
     ),
     Row(
         method="get", path="/readyz", group="The agent", title="Ready",
+        words="Whether doors can be opened, for anybody; with `read`, what is wrong.",
         answers={
             200: Answer(words="It is.", model=schemas.Ready, example=examples.READY),
             503: Answer(
-                words="Something is wrong.", model=schemas.Ready, example=examples.NOT_READY
+                words="Doors stay shut.", model=schemas.Ready, example=examples.NOT_READY
             ),
         },
+    ),
+    Row(
+        method="get", path="/metrics", group="The agent", title="Numbers for Prometheus",
+        scope=READ,
+        answers={200: Answer(words="Its text format.", kind="text/plain; version=0.0.4")},
+        codes=("scope-missing",),
     ),
     Row(
         method="get", path="/openapi.json", group="The agent", title="This document",

@@ -5,28 +5,31 @@ No GET acts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp
 
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
 from bleagent.ports import Clock, Ledger
 from bleagent.radio.airtime import DAY, RadioAir
+from bleagent.readiness import Part
 
 from .auth import Tokens, Unauthorized
 from .callers import Callers, Users
 from .docs import add_docs
 from .guard import Guard
+from .health import add_health
 from .limits import Limits
+from .metrics import Counted, MetricParts, add_metrics
 from .operations import OperationParts, add_operations
 from .problems import problem, problem_of
 from .records import RecordParts, add_records
@@ -61,14 +64,16 @@ class HttpParts:
     """Whether this process stood still a moment ago."""
     air: Callable[[], RadioAir | None]
     """What the radio has heard and done; ``None`` for a virtual lock."""
-    readiness: Callable[[], dict[str, str]]
-    """Part and what is wrong with it; empty when ready."""
+    readiness: Callable[[], Mapping[str, Part]]
+    """How each part is."""
     records: RecordParts | None = None
     """``None``: no records are kept, and who asks for them is told so."""
     users: Users = field(default_factory=Users)
     """Who needs no token at the Unix socket."""
     issued: TokenParts | None = None
     """``None``: there is the configuration's token only."""
+    metrics: MetricParts | None = None
+    """``None``: nothing is counted."""
     limits: Limits = field(default_factory=Limits)
 
     def callers(self) -> Callers:
@@ -78,11 +83,12 @@ class HttpParts:
 
 def guarded(
     parts: HttpParts, names: Iterable[str] = (), allowed_hosts: Iterable[str] = ()
-) -> Guard:
+) -> ASGIApp:
     """The application behind its guard; ``names`` and addresses are those it is asked for by."""
     callers = parts.callers()
     rules = Rules(hosts=names, allowed_hosts=allowed_hosts, is_token=callers.is_token)
-    return Guard(create_app(parts), rules, callers, parts.clock, parts.limits)
+    app = Guard(create_app(parts), rules, callers, parts.clock, parts.limits)
+    return app if parts.metrics is None else Counted(app, parts.metrics.tally)
 
 
 def create_app(parts: HttpParts) -> FastAPI:
@@ -102,6 +108,9 @@ def create_app(parts: HttpParts) -> FastAPI:
             stalled=parts.stalled, rate=parts.limits.operations,
         ),
     )  # fmt: skip
+    add_health(app, parts.readiness, parts.clock)
+    if parts.metrics is not None:
+        add_metrics(app, parts.metrics)
     if parts.issued is not None:
         add_tokens(app, parts.issued)
     add_docs(app)
@@ -112,15 +121,6 @@ def _add_reads(app: FastAPI, parts: HttpParts) -> None:
     @app.get("/v1/locks")
     async def locks(_caller: Reader) -> dict[str, Any]:
         return locks_view(parts.doors, parts.air(), today=int(parts.clock.unix() // DAY))
-
-    @app.get("/livez")
-    async def livez() -> Response:
-        return Response(status_code=200)
-
-    @app.get("/readyz")
-    async def readyz() -> Response:
-        wrong = parts.readiness()
-        return JSONResponse({"ready": not wrong, "wrong": sorted(wrong)}, 503 if wrong else 200)
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -54,8 +54,35 @@ LOCKS = {
         }
     ]
 }  # fmt: skip
-READY = {"ready": True, "wrong": []}
-NOT_READY = {"ready": False, "wrong": ["radio"]}
+READY = {"ready": True}
+_WELL = {"ok": True, "keeps_doors_shut": False, "wrong": []}
+NOT_READY = {
+    "ready": False, "wrong": ["radio"],
+    "parts": {
+        "radio": {
+            "ok": False, "keeps_doors_shut": True,
+            "wrong": [
+                {
+                    "code": "radio-unavailable", "detail": "no usable adapter",
+                    "since": "2026-01-31T18:30:00.000+00:00",
+                    "advice": "Check that Bluetooth is switched on (`bleagent doctor`).",
+                }
+            ],
+            "adapters": {
+                "hci0": {"usable": False, "scanning": False, "heard_s_ago": None, "symptoms": []}
+            },
+        },
+        "store": _WELL,
+        "cloud": _WELL | {"answered_s_ago": 12.3, "failed_s_ago": None, "asked": True},
+        "records": _WELL,
+        "outbox": _WELL | {
+            "sinks": {
+                "cloud": {"waiting": 0, "held": 0, "parked": 0, "oldest_waiting_s": None}
+            }
+        },
+        "clock": _WELL | {"trusted": True},
+    },
+}  # fmt: skip
 
 RECORD = {
     "id": "0f3a9b7c5d1e2f4a6b8c0d9e7f5a3b1c", "seq": 41, "lock": "front-door",

@@ -105,11 +105,85 @@ class Locks(Answer):
     locks: list[Lock]
 
 
+class Trouble(Answer):
+    """One thing that is wrong."""
+
+    code: str
+    detail: str
+    since: Time | None
+    advice: str
+    of: str | None = Field(default=None, description="The lock, sink or adapter, if one's own.")
+
+
+class Part(Answer):
+    """One part of the agent."""
+
+    ok: bool
+    keeps_doors_shut: bool
+    wrong: list[Trouble]
+
+
+class Adapter(Answer):
+    """One Bluetooth adapter."""
+
+    usable: bool
+    scanning: bool
+    heard_s_ago: float | None
+    symptoms: list[str]
+
+
+class RadioPart(Part):
+    """What hears and reaches locks; no ``adapters`` for a virtual lock."""
+
+    adapters: dict[str, Adapter] = Field(default_factory=dict)
+
+
+class CloudPart(Part):
+    """What gives the instruction to open."""
+
+    answered_s_ago: float | None
+    failed_s_ago: float | None
+    asked: bool
+
+
+class Waiting(Answer):
+    """What waits for one sink."""
+
+    waiting: int
+    held: int
+    parked: int
+    oldest_waiting_s: float | None
+
+
+class OutboxPart(Part):
+    """What carries records; ``sinks`` by their name."""
+
+    sinks: dict[str, Waiting]
+
+
+class ClockPart(Part):
+    """Whether the date is certain."""
+
+    trusted: bool
+
+
+class Parts(Answer):
+    """Every part."""
+
+    radio: RadioPart
+    store: Part
+    cloud: CloudPart
+    records: Part
+    outbox: OutboxPart
+    clock: ClockPart
+
+
 class Ready(Answer):
-    """Whether doors can be opened, and the parts that are wrong."""
+    """Whether doors can be opened; what is wrong, for who may `read`."""
 
     ready: bool
-    wrong: list[str]
+    wrong: list[str] | None = None
+    parts: Parts | None = None
 
 
 class Delivery(Answer):

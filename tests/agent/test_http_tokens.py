@@ -12,11 +12,13 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from bleagent.cloud.client import CloudState
 from bleagent.doors import Doors
 from bleagent.errors import AgentError, ScopeMissing, StoreError
 from bleagent.guests import GuestTerms
 from bleagent.http.app import HttpParts, create_app
 from bleagent.http.auth import Tokens
+from bleagent.http.metrics import MetricParts
 from bleagent.http.records import RecordParts
 from bleagent.http.tokens import TokenParts
 from bleagent.issued_tokens import (
@@ -29,13 +31,16 @@ from bleagent.issued_tokens import (
     TooManyTokens,
     UnknownToken,
 )
+from bleagent.metrics import Tally
 from bleagent.model import Principal
+from bleagent.readiness import Readiness
 from bleagent.simulator.fakes import LoopClock
 from bleagent.simulator.memory_tokens import MemoryTokens
 from bleagent.tokens import StoredToken
 from protocol import Secret
 from tests.agent.record_shelf import TinyShelf, stored
 from tests.agent.stories import FIRST, LAST, at_write
+from tests.agent.watched import at_once, watched
 from tests.agent.world import DOOR, World, rehearse
 
 MASTER = "CANARY-token-0123456789"
@@ -62,14 +67,20 @@ class Gate:
             allowed=tokens.require_good,
         )  # fmt: skip
         shelf = TinyShelf(PARKED)
+        looked_at = Readiness(watched(self.clock, shelf))
         parts = HttpParts(
             doors=world.doors, ledger=world.ledger, clock=self.clock, tokens=tokens,
             new_id=lambda: f"op-{next(world.ids)}", stalled=lambda: False, air=lambda: None,
-            readiness=dict,
+            readiness=looked_at.parts,
             records=RecordParts(
                 shelf=shelf, last_seq=shelf.last_seq, locks=(DOOR,), clock=self.clock
             ),
             issued=TokenParts(issued=self.issued, clock=self.clock, locks=(DOOR, "back")),
+            metrics=MetricParts(
+                tally=Tally(), readiness=looked_at, doors=world.doors, clock=self.clock,
+                air=lambda: None, cloud=lambda: CloudState(token=True, quota_pause=0.0),
+                version="test", in_thread=at_once,
+            ),
         )  # fmt: skip
         self.transport = httpx.ASGITransport(create_app(parts))
 
@@ -253,6 +264,7 @@ def test_there_is_room_for_so_many_and_the_spent_ones_make_way() -> None:
 ROUTES = [
     ("GET", "/v1/locks", "read"),
     ("GET", "/v1/outbox", "read"),
+    ("GET", "/metrics", "read"),
     ("GET", "/v1/operations/op-9", "read"),
     ("GET", "/v1/records", "records"),
     ("GET", f"/v1/records/{PARKED.id}", "records"),

@@ -50,7 +50,7 @@ PURE_STDLIB = frozenset(
 # Each touches the world. One adapter each may know it, the HTTP ones also the HTTP server.
 BLE = frozenset({"bleak", "bleak_retry_connector", "dbus_fast"})
 HTTP_SERVER = frozenset({"fastapi", "starlette", "uvicorn"})
-EDGES = BLE | HTTP_SERVER | {"aiomqtt", "bumble", "httpx", "sqlite3"}
+EDGES = BLE | HTTP_SERVER | {"aiomqtt", "bumble", "httpx", "prometheus_client", "sqlite3"}
 CLI_LIBRARIES = frozenset({"rich", "typer"})
 
 # Ours, and known only to whoever puts the parts together.
@@ -114,6 +114,9 @@ RULES: dict[str, Rule] = {
     "bleagent.outbox": JOB,
     "bleagent.names": JOB,
     "bleagent.verify": JOB,
+    "bleagent.metrics": JOB,
+    "bleagent.readiness": JOB,
+    "bleagent.watches": JOB,
     "bleagent.issued_tokens": JOB,
     # It reads and makes texts; bytes that nobody can foretell are given to it.
     "bleagent.tokens": Rule(
@@ -129,6 +132,11 @@ RULES: dict[str, Rule] = {
     "bleagent.adapters.sinks.webhook": sink("httpx"),
     "bleagent.adapters.sinks.tuyalink": sink("aiomqtt"),
     "bleagent.http": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - HTTP_SERVER),
+    # Loaded by the first who asks for metrics, and by nobody before.
+    "bleagent.http.exposition": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"prometheus_client"},
+        may=frozenset({"bleagent.http"}),
+    ),
     "bleagent.simulator": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - HTTP_SERVER),
     # The virtual lock as a Bluetooth peripheral, on any of bumble's transports.
     "bleagent.simulator.peripheral": Rule(
@@ -142,6 +150,10 @@ RULES: dict[str, Rule] = {
     ),
     # Its part for records: the sinks, and who carries to them.
     "bleagent.carrying": Rule(
+        never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
+    ),
+    # Its part for how things are: metrics and readiness.
+    "bleagent.watching": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
     # `demo` and `simulate` are commands; the demo is a user of the daemon, and of the simulator.

@@ -123,8 +123,8 @@ async def _every_answer(client: httpx.AsyncClient, site: Site) -> list[httpx.Res
     wrong = {"Authorization": "Bearer wrong", "Idempotency-Key": "c"}
     answers.append(await client.post("/v1/locks/front/unlock", headers=wrong))
     paths = (
-        "/v1/locks", "/readyz", "/livez", "/v1/operations/none", "/v1/operations?key=one",
-        "/openapi.json", "/docs", "/docs.css", "/nowhere",
+        "/v1/locks", "/readyz", "/metrics", "/livez", "/v1/operations/none",
+        "/v1/operations?key=one", "/openapi.json", "/docs", "/docs.css", "/nowhere",
     )  # fmt: skip
     answers += [await client.get(path) for path in paths]
     site.cloud.faults.always("doorLock.bleOpenInstruction", Fault(FaultKind.SLOW, seconds=9))
@@ -137,6 +137,7 @@ async def _every_answer(client: httpx.AsyncClient, site: Site) -> list[httpx.Res
     site.cloud.faults.always("doorLock.bleOpenInstruction", echo)
     await anyio.sleep(2.5)
     answers.append(await unlock(client, "e"))
+    answers += [await client.get(path) for path in ("/readyz", "/metrics")]  # what it echoed
     site.cloud.faults.clear()
     return answers
 

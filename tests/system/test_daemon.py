@@ -153,7 +153,8 @@ async def test_readiness_tells_and_liveness_needs_nobody(tmp_path: Path) -> None
     async with site.up(), site.daemon() as (client, _):
         del client.headers["Authorization"]
         assert (await client.get("/livez")).status_code == 200
-        assert (await client.get("/readyz")).json()["ready"] is True
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()) == (200, {"ready": True})
         assert (await client.get("/v1/locks")).status_code == 401
 
 
@@ -171,7 +172,13 @@ async def test_what_cannot_be_reached_is_told_with_host_and_reason(tmp_path: Pat
         answer = await unlock(client, "one", deadline_ms=500)
         assert answer.json()["outcome"] == "unreached"
         ready = await client.get("/readyz")
-        assert (ready.status_code, ready.json()["wrong"]) == (503, ["radio"])
+        assert (ready.status_code, ready.json()["ready"]) == (503, False)
+        assert ready.json()["wrong"] == ["radio", "cloud", "clock"]
+        parts = ready.json()["parts"]
+        assert [name for name in parts if parts[name]["keeps_doors_shut"]] == ["radio"]
+        (said,) = parts["cloud"]["wrong"]
+        assert (said["code"], parts["cloud"]["asked"]) == ("cloud-unreachable", True)
+        assert said["advice"] == "Check the gateway's network and the configured base URL."
 
 
 async def test_a_second_daemon_on_the_same_state_names_the_first(tmp_path: Path) -> None:
@@ -322,7 +329,9 @@ async def test_records_of_a_newer_version_keep_no_door_shut(tmp_path: Path) -> N
         async with site.daemon() as (client, _):
             assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
             ready = await client.get("/readyz")
-            assert (ready.status_code, ready.json()["wrong"]) == (503, ["records"])
+            assert (ready.status_code, ready.json()["wrong"]) == (200, ["records"])
+            (said,) = ready.json()["parts"]["records"]["wrong"]
+            assert said["code"] == "store-too-new"
         assert '"code": "store-too-new"' in site.log.read_text()
         assert (tmp_path / "state" / "records.db").read_bytes() == before
 

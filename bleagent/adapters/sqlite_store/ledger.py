@@ -67,8 +67,7 @@ class SqliteLedger:
                         f"this key belongs to operation {known.id}, which asked for something else"
                     )
                 return known
-            if (free := self._free_bytes()) < RESERVE:
-                raise StoreFull(f"{free} bytes are free, an operation begins with {RESERVE}")
+            self._require_space()
             _insert(connection, request, boot_id=self._boot_id, unix=unix)
             reserve_use(connection, request)
             return None
@@ -142,6 +141,15 @@ class SqliteLedger:
 
         return await self._database.write(work)
 
+    async def require_usable(self) -> None:
+        """Raises StoreError where no operation could begin now; changes nothing."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("SELECT seq FROM operations ORDER BY seq DESC LIMIT 1").fetchone()
+            self._require_space()
+
+        await self._database.read(work)
+
     async def known(self, principal: str, key: str) -> OperationRecord | None:
         """The operation of an idempotency key, if the key was used and is still kept."""
         return await self._database.read(lambda connection: _by_key(connection, principal, key))
@@ -165,6 +173,10 @@ class SqliteLedger:
             return replace(_record(tuple(columns)), ended_at=self._in_this_boot(ended, boot))
 
         return await self._database.read(work)
+
+    def _require_space(self) -> None:
+        if (free := self._free_bytes()) < RESERVE:
+            raise StoreFull(f"{free} bytes are free, an operation begins with {RESERVE}")
 
     def _in_this_boot(self, ended: float | None, boot: str | None) -> float:
         if ended is None:
