@@ -19,8 +19,9 @@ from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from bleagent.audit import Audit
 from bleagent.doors import Doors
-from bleagent.errors import AgentError
+from bleagent.errors import AgentError, UsesSpent
 from bleagent.model import Action, OperationRecord, OperationRequest
 from bleagent.ports import Clock, Ledger
 from bleagent.radio.airtime import DAY, RadioAir
@@ -89,6 +90,7 @@ class HttpParts:
     issued: TokenParts | None = None
     """``None``: there is the configuration's token only."""
     limits: Limits = field(default_factory=Limits)
+    audit: Audit = field(default_factory=Audit)
 
     def callers(self) -> Callers:
         """All who may call."""
@@ -101,7 +103,7 @@ def guarded(
     """The application behind its guard; ``names`` and addresses are those it is asked for by."""
     callers = parts.callers()
     rules = Rules(hosts=names, allowed_hosts=allowed_hosts, is_token=callers.is_token)
-    return Guard(create_app(parts), rules, callers, parts.clock, parts.limits)
+    return Guard(create_app(parts), rules, callers, parts.clock, parts.limits, parts.audit)
 
 
 def create_app(parts: HttpParts) -> FastAPI:
@@ -154,7 +156,7 @@ def create_app(parts: HttpParts) -> FastAPI:
         )
         if wait := await _to_wait(operations, parts, asked):
             return answer_of(too_many("operations", wait))
-        record, new = await _unless_gone(request, lambda: parts.doors.operate(asked))
+        record, new = await _unless_gone(request, lambda: _operate(parts, asked))
         headers = {"Location": f"/v1/operations/{record.id}", "Cache-Control": "no-store"}
         if not new:
             operations.give_back(caller.id)
@@ -232,6 +234,15 @@ async def _to_wait(operations: Buckets, parts: HttpParts, asked: OperationReques
     if wait and await parts.ledger.known(who, asked.key) is not None:
         return 0.0
     return wait
+
+
+async def _operate(parts: HttpParts, asked: OperationRequest) -> tuple[OperationRecord, bool]:
+    try:
+        return await parts.doors.operate(asked)
+    except UsesSpent:
+        caller = asked.principal
+        parts.audit.tell("token.used_up", principal=caller.id, lock=asked.lock, via=caller.via)
+        raise
 
 
 def _fingerprint(lock: str, action: Action, body: OperateBody) -> str:
