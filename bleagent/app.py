@@ -96,12 +96,8 @@ async def _serve(
 ) -> None:
     clock = SystemClock(highest_trusted=await store.highest_trusted())
     audit = AuditWriter(store.audit, clock)
-    audit.tell(
-        "agent.started",
-        version=__version__,
-        config=config.digest,
-        damage=list(map(str, store.damage)),
-    )
+    damage = [str(one) for one in store.damage]
+    audit.tell("agent.started", version=__version__, config=config.digest, damage=damage)
     told = OperationLog()
     audited = AuditedDoors(audit, told)
     for record in await store.ledger.recover(unix=clock.unix()):

@@ -103,7 +103,7 @@ class Carrying:
         store: SqliteStore,
         cloud: CloudClient,
         clock: SystemClock,
-        audit: Audit,
+        audit: Audit | None = None,
     ) -> None:
         for sink in config.sinks:
             # Before anything is listened to: a daemon that is ready does not end by it.
@@ -117,7 +117,7 @@ class Carrying:
         self._store = store
         self._cloud = cloud
         self._clock = clock
-        self._audit = audit
+        self._audit = audit or Audit()
         self._told = RecordLog(self.wake)
         self._codes = {
             lock.name: {int(number): code for number, code in lock.codes.items()}

@@ -155,7 +155,7 @@ def test_rows_taken_out_moved_or_put_in_are_found(
     else:
         assert not verify(spoilt, kept(rows)).whole
     for more in ({"root": root}, {"anchors": [head(rows[-1])]}):
-        assert not verify(spoilt, kept(spoilt), **more).whole  # type: ignore[arg-type]
+        assert not verify(spoilt, kept(spoilt), **more).whole
 
 
 def test_the_missing_rows_are_named() -> None:
