@@ -202,7 +202,8 @@ def _fields(row: ChainedRow) -> dict[str, Any]:
 
 def _cells(row: ChainedRow) -> tuple[str, ...]:
     detail = _detail(row)
-    words = [f"{key}={value}" for key, value in detail.items() if value not in (None, "", [])]
+    said = {key: value for key, value in detail.items() if value is not False}
+    words = [f"{key}={value}" for key, value in said.items() if value not in (None, "", [])]
     if row.operation is not None:
         words.insert(0, row.operation)
     when = f"{_moment(row).astimezone():%Y-%m-%d %H:%M:%S}"

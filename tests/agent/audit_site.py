@@ -7,17 +7,31 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from bleagent.adapters.sqlite_store import AuditFile, Bounds, SqliteStore, StateDirectory
-from bleagent.audit import AuditRow, ChainedRow, Head, Root, digest_of
+from bleagent.audit import Audit, AuditRow, ChainedRow, Head, Root, digest_of
 from bleagent.audit_verify import Verdict, verify
 from bleagent.vault import Vault
 from protocol import Secret
 
 NOON = 1_795_348_800.0
 VAULT_KEY = Secret(bytes(32))
+
+
+class HeardAudit(Audit):
+    """What was told, in memory."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    def tell(self, event: str, **about: Any) -> None:
+        self.told.append({"event": event, **about})
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [one for one in self.told if one["event"] == event]
 
 
 def a_vault() -> Vault:

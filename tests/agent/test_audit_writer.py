@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,6 +14,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
 from bleagent.audit import AuditRow, Head
 from bleagent.audit_writer import HEAD_EVERY, LONGEST_RETRY, AuditWriter
 from bleagent.audited import AuditedBook, AuditedDoors, key_hash
@@ -21,8 +23,9 @@ from bleagent.errors import AgentError, StoreError, StoreFull
 from bleagent.model import Outcome
 from bleagent.simulator import virtual_time
 from bleagent.simulator.fakes import LoopClock
+from bleagent.vault import NamedKey, VaultKeys
 from protocol import Secret
-from tests.agent.audit_site import NOON, AuditSite, a_vault, some_rows
+from tests.agent.audit_site import NOON, VAULT_KEY, AuditSite, a_vault, some_rows
 from tests.agent.world import DOOR, World, rehearse
 
 
@@ -295,8 +298,6 @@ def test_a_file_that_was_touched_while_it_was_in_use_is_told(
 
 
 def test_a_full_audit_keeps_what_it_has_and_nothing_else_stops(tmp_path: Path) -> None:
-    from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory  # noqa: PLC0415
-
     async def main(store: SqliteStore) -> None:
         fits = 0
         with pytest.raises(StoreFull):  # noqa: PT012 - until it does not
@@ -361,3 +362,38 @@ def test_a_damaged_one_is_moved_aside_and_a_new_chain_begins_which_an_anchor_sho
     assert later[0].number == 1
     (told,) = site.verdict(anchors=[*heads, *later]).broken
     assert "was replaced or begun anew" in told
+
+
+def test_a_read_only_disk_is_told_and_tried_again(tmp_path: Path) -> None:
+    site = AuditSite(tmp_path / "state")
+
+    async def main() -> None:
+        with site.store() as store:
+            store._audit._connection.execute("PRAGMA query_only=ON")
+            with pytest.raises(StoreError):
+                await store.audit.append(some_rows(1))
+            store._audit._connection.execute("PRAGMA query_only=OFF")
+            await store.audit.append(some_rows(1))
+        assert site.verdict().whole
+
+    anyio.run(main)
+
+
+def test_the_chain_goes_on_under_a_new_vault_key(tmp_path: Path) -> None:
+    site = AuditSite(tmp_path / "state")
+    root = site.root()
+    site.append(some_rows(2))
+    new = NamedKey("new", Secret(b"n" * 32))
+
+    async def main(keys: VaultKeys) -> None:
+        with StateDirectory(site.folder) as directory, SqliteStore(directory, keys) as store:
+            await store.audit.append(some_rows(2))
+
+    def nonce() -> bytes:
+        return os.urandom(12)
+
+    old = NamedKey("old", VAULT_KEY)
+    anyio.run(main, VaultKeys(current=new, previous=(old,), new_nonce=nonce))
+    anyio.run(main, VaultKeys(current=new, new_nonce=nonce))
+    verdict = site.verdict(root)
+    assert (verdict.whole, verdict.last) == (True, 6)

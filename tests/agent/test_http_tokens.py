@@ -34,6 +34,7 @@ from bleagent.simulator.fakes import LoopClock
 from bleagent.simulator.memory_tokens import MemoryTokens
 from bleagent.tokens import StoredToken
 from protocol import Secret
+from tests.agent.audit_site import HeardAudit
 from tests.agent.record_shelf import TinyShelf, stored
 from tests.agent.stories import FIRST, LAST, at_write
 from tests.agent.world import DOOR, World, rehearse
@@ -61,15 +62,20 @@ class Gate:
             doors._doors, doors._ports, doors._supervisor, world.tasks,
             allowed=tokens.require_good,
         )  # fmt: skip
-        shelf = TinyShelf(PARKED)
-        parts = HttpParts(
+        self.shelf = shelf = TinyShelf(PARKED)
+        self.audit = HeardAudit()
+        self.parts = parts = HttpParts(
             doors=world.doors, ledger=world.ledger, clock=self.clock, tokens=tokens,
             new_id=lambda: f"op-{next(world.ids)}", stalled=lambda: False, air=lambda: None,
             readiness=dict,
             records=RecordParts(
-                shelf=shelf, last_seq=shelf.last_seq, locks=(DOOR,), clock=self.clock
+                shelf=shelf, last_seq=shelf.last_seq, locks=(DOOR,), clock=self.clock,
+                audit=self.audit,
             ),
-            issued=TokenParts(issued=self.issued, clock=self.clock, locks=(DOOR, "back")),
+            issued=TokenParts(
+                issued=self.issued, clock=self.clock, locks=(DOOR, "back"), audit=self.audit
+            ),
+            audit=self.audit,
         )  # fmt: skip
         self.transport = httpx.ASGITransport(create_app(parts))
 
