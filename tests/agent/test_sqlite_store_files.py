@@ -118,9 +118,8 @@ async def test_only_the_owner_can_read_whatever_the_umask_says(tmp_path: Path, u
             found = modes(folder)
     finally:
         os.umask(before)
-    names = [
-        f"{name}.db{end}" for name in ("operations", "records", "audit") for end in ("", "-shm", "-wal")
-    ]
+    databases = ("operations", "records", "audit")
+    names = [f"{name}.db{end}" for name in databases for end in ("", "-shm", "-wal")]
     assert found == dict.fromkeys([*names, "lock"], "600")
     assert folder.stat().st_mode & 0o777 == 0o700
 
