@@ -15,11 +15,13 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from . import logs
+from . import __version__, logs
 from .adapters.httpx_transport import HttpxTransport
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore, StateDirectory
 from .adapters.systemd import SystemdManager
+from .audit_writer import AuditWriter
+from .audited import AuditedDoors
 from .carrying import Carrying
 from .clock import SystemClock
 from .cloud.client import CloudClient
@@ -95,9 +97,14 @@ async def _serve(
     on_ready: Callable[[int], None],
 ) -> None:
     clock = SystemClock(highest_trusted=await store.highest_trusted())
-    told, watching = OperationLog(), Watching(config, store, clock)
+    audit = AuditWriter(store.audit, clock)
+    damage = [str(one) for one in store.damage]
+    audit.tell("agent.started", version=__version__, config=config.digest, damage=damage)
+    told, audited = OperationLog(), AuditedDoors(audit)
+    watching = Watching(config, store, clock, audit)
     for record in await store.ledger.recover(unix=clock.unix()):
         told.recovered(record)
+        audited.recovered(record)
     doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
     async with (
         HttpxTransport() as transport,
@@ -107,7 +114,7 @@ async def _serve(
         settings = cloud_settings(config, found.cloud_secret)
         cloud = CloudClient(settings, transport, clock, on_event=watching.called)
         memory = HeldMemory(store.memory)
-        carrying = Carrying(config, found, store, cloud, clock, watching.records)
+        carrying = Carrying(config, found, store, cloud, clock, watching.records, audit)
         records = carrying.ports(memory, tasks)
 
         def links_over(radio: LockRadio) -> LinkPorts:
@@ -122,7 +129,7 @@ async def _serve(
         tokens, stall = Tokens(found.http_token, issued), StallWatch(clock)
         users = _users(config)
         allowed = Callers(tokens, users).require_good
-        listener = everyone(Listener, told, watching.tally)
+        listener = everyone(Listener, told, audited, watching.tally)
         operations = Doors(doors, ports, supervisor, tasks, listener, allowed=allowed)
         metrics = watching.shown(operations, cloud, radio)
         parts = HttpParts(
@@ -136,22 +143,25 @@ async def _serve(
             readiness=metrics.readiness.parts,
             air=metrics.air,
             records=carrying.shown(),
-            issued=TokenParts(issued=issued, clock=clock, locks=doors),
+            issued=TokenParts(issued=issued, clock=clock, locks=doors, audit=audit),
             metrics=metrics,
+            audit=audit,
         )
+        tasks.start_soon(audit.run)
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
         tasks.start_soon(stall.run)
         tasks.start_soon(metrics.readiness.run)
         tasks.start_soon(carrying.run)
-        tasks.start_soon(_reload_on_hangup, config, tokens)
+        tasks.start_soon(_reload_on_hangup, config, tokens, audit)
         supervisor.start()
         if store.without_records is None:
-            tasks.start_soon(_seal_anew, store)
+            tasks.start_soon(_seal_anew, store, audit)
         await _listen(config, parts, on_ready)
         supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
             await supervisor.left()
+        await audit.stop()
         tasks.cancel_scope.cancel()
 
 
@@ -234,7 +244,7 @@ async def _keep_address(store: SqliteStore, lock: str, address: str) -> None:
         log.warning("address.not_kept", lock=lock, code=error.code)
 
 
-async def _reload_on_hangup(config: Config, tokens: Tokens) -> None:
+async def _reload_on_hangup(config: Config, tokens: Tokens, audit: AuditWriter) -> None:
     """SIGHUP: the token is read again; operations of the old one stop before they are written."""
     with anyio.open_signal_receiver(signal.SIGHUP) as signals:
         async for _ in signals:
@@ -244,6 +254,7 @@ async def _reload_on_hangup(config: Config, tokens: Tokens) -> None:
                 log.warning("token.not_read", detail=str(error), advice=error.advice)
             else:
                 log.info("token.read", replaced=replaced)
+                audit.tell("token.read", replaced=replaced)
 
 
 async def _keep_time(
@@ -275,11 +286,12 @@ async def _keep_time(
         await anyio.sleep(TRUST_INTERVAL if clock.trusted else TRUST_RETRY)
 
 
-async def _seal_anew(store: SqliteStore) -> None:
+async def _seal_anew(store: SqliteStore, audit: AuditWriter) -> None:
     """What grows and was sealed with an older vault key: beside everything else."""
     try:
         sealed = store.sealed_anew + await store.seal_reports_anew()
         if sealed:
+            audit.tell("vault.sealed_anew", values=sealed, previous_needed=store.unopened > 0)
             log.info("vault.sealed_anew", values=sealed, previous_needed=store.unopened > 0)
         if store.unopened:
             log.error("vault.unopened", reports=store.unopened, advice=VaultKeyMissing.advice)

@@ -155,6 +155,8 @@ class Principal:
     """Unix seconds of trusted time at which the credential ends, or a guest's window."""
     times: int | None = None
     """How many openings a guest has in all."""
+    via: str = field(default="", compare=False)
+    """Where this request came from: ``tcp ADDRESS`` or ``socket uid:N``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +215,8 @@ class OperationRecord:
     ending: Ending | None = None
     ended_at: float | None = field(default=None, compare=False)
     """Monotonic seconds of this boot, as ``Ledger.last_of`` tells them; never too early."""
+    via: str = field(default="", compare=False)
+    """Where the request came from (``Principal.via``), as long as it is known: it is not stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

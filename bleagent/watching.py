@@ -6,6 +6,7 @@ from . import __version__
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore
 from .adapters.sqlite_store.record_rows import LIVE_ONLY_FROM
+from .audit_writer import AuditWriter
 from .cloud.client import CloudClient, CloudEvent
 from .config.file import Config
 from .doors import Doors
@@ -21,10 +22,13 @@ from .watches import CloudWatch, RecordWatch
 class Watching:
     """Made before the parts that it watches: they tell it."""
 
-    def __init__(self, config: Config, store: SqliteStore, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, store: SqliteStore, clock: Clock, audit: AuditWriter
+    ) -> None:
         self._config = config
         self._store = store
         self._clock = clock
+        self._audit = audit
         self.tally = Tally()
         self.cloud = CloudWatch(clock.now)
         self.records = RecordWatch(clock.now)
@@ -54,6 +58,7 @@ class Watching:
             nobody=lambda: radio.fault if isinstance(radio, SocketRadio) else None,
             cloud=self.cloud,
             records=self.records,
+            audit=lambda: self._audit.wrong,
         )
         return MetricParts(
             tally=self.tally, readiness=Readiness(watched), doors=doors, clock=clock, air=air,

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp
 
+from bleagent.audit import Audit
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
 from bleagent.ports import Clock, Ledger
@@ -75,6 +76,7 @@ class HttpParts:
     metrics: MetricParts | None = None
     """``None``: nothing is counted."""
     limits: Limits = field(default_factory=Limits)
+    audit: Audit = field(default_factory=Audit)
 
     def callers(self) -> Callers:
         """All who may call."""
@@ -87,7 +89,7 @@ def guarded(
     """The application behind its guard; ``names`` and addresses are those it is asked for by."""
     callers = parts.callers()
     rules = Rules(hosts=names, allowed_hosts=allowed_hosts, is_token=callers.is_token)
-    app = Guard(create_app(parts), rules, callers, parts.clock, parts.limits)
+    app = Guard(create_app(parts), rules, callers, parts.clock, parts.limits, parts.audit)
     return app if parts.metrics is None else Counted(app, parts.metrics.tally)
 
 
@@ -105,7 +107,7 @@ def create_app(parts: HttpParts) -> FastAPI:
         app,
         OperationParts(
             doors=parts.doors, ledger=parts.ledger, clock=parts.clock, new_id=parts.new_id,
-            stalled=parts.stalled, rate=parts.limits.operations,
+            stalled=parts.stalled, rate=parts.limits.operations, audit=parts.audit,
         ),
     )  # fmt: skip
     add_health(app, parts.readiness, parts.clock)

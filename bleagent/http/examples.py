@@ -80,6 +80,7 @@ NOT_READY = {
                 "cloud": {"waiting": 0, "held": 0, "parked": 0, "oldest_waiting_s": None}
             }
         },
+        "audit": _WELL,
         "clock": _WELL | {"trusted": True},
     },
 }  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Annotated
 
@@ -18,8 +18,9 @@ from fastapi import FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from bleagent.audit import Audit
 from bleagent.doors import Doors
-from bleagent.errors import AgentError
+from bleagent.errors import AgentError, UsesSpent
 from bleagent.issued_tokens import DateUnknown
 from bleagent.model import Action, OperationRecord, OperationRequest, Principal
 from bleagent.ports import Clock, Ledger
@@ -79,6 +80,7 @@ class OperationParts:
     """Whether this process stood still a moment ago."""
     rate: Rate
     """How often one caller may operate doors."""
+    audit: Audit = field(default_factory=Audit)
 
 
 def add_operations(app: FastAPI, parts: OperationParts) -> None:
@@ -127,10 +129,14 @@ def _add_action(app: FastAPI, parts: OperationParts, buckets: Buckets, action: A
         if wait := await _to_wait(buckets, parts, asked):
             return answer_of(too_many("operations", wait))
         prefers_async = _prefers_async(request)
-        if prefers_async:
-            record, new = await parts.doors.begin(asked)
-        else:
-            record, new = await _unless_gone(request, lambda: parts.doors.operate(asked))
+        try:
+            if prefers_async:
+                record, new = await parts.doors.begin(asked)
+            else:
+                record, new = await _unless_gone(request, lambda: parts.doors.operate(asked))
+        except UsesSpent:
+            parts.audit.tell("token.used_up", principal=caller.id, lock=lock, via=caller.via)
+            raise
         headers = {"Location": f"/v1/operations/{record.id}", **_NO_STORE}
         if prefers_async:
             headers["Preference-Applied"] = ASYNC

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from bleagent.audit import Audit
 from bleagent.errors import StoreError, UnknownLock
 from bleagent.ports import Clock, RecordShelf
 from bleagent.record import Carriage, StoredRecord
@@ -55,6 +56,7 @@ class RecordParts:
     """Seconds that a comparison may take, whatever the cloud does."""
     zone: tzinfo | None = None
     """Of local times; ``None``: this machine's."""
+    audit: Audit = field(default_factory=Audit)
 
 
 class RecordsNotKept(StoreError):
@@ -160,6 +162,10 @@ def _add_decision(
             "record.decided", record=record_id, decision=word, sink=sink, deliveries=changed,
             principal=caller.id,
         )  # fmt: skip
+        have.audit.tell(
+            "record.decided", principal=caller.id, lock=before.lock, via=caller.via,
+            record=record_id, decision=word, sink=sink, deliveries=changed,
+        )  # fmt: skip
         have.decided()
         after = await _record(have, record_id)
         return JSONResponse({"changed": changed, "record": _view(have, after)}, headers=_NO_STORE)
@@ -180,6 +186,9 @@ def _add_forget(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
             raise SinkConfigured(f"{sink} is configured")
         changed = await have.shelf.forget(sink)
         log.info("sink.forgotten", sink=sink, deliveries=changed, principal=caller.id)
+        have.audit.tell(
+            "sink.forgotten", principal=caller.id, via=caller.via, sink=sink, deliveries=changed
+        )
         return JSONResponse({"sink": sink, "changed": changed}, headers=_NO_STORE)
 
 

@@ -175,6 +175,7 @@ class Parts(Answer):
     cloud: CloudPart
     records: Part
     outbox: OutboxPart
+    audit: Part
     clock: ClockPart
 
 

@@ -38,6 +38,7 @@ from bleagent.simulator.fakes import LoopClock
 from bleagent.simulator.memory_tokens import MemoryTokens
 from bleagent.tokens import StoredToken
 from protocol import Secret
+from tests.agent.audit_site import HeardAudit
 from tests.agent.record_shelf import TinyShelf, stored
 from tests.agent.stories import FIRST, LAST, at_write
 from tests.agent.watched import at_once, watched
@@ -66,21 +67,26 @@ class Gate:
             doors._doors, doors._ports, doors._supervisor, world.tasks,
             allowed=tokens.require_good,
         )  # fmt: skip
-        shelf = TinyShelf(PARKED)
+        self.shelf = shelf = TinyShelf(PARKED)
+        self.audit = HeardAudit()
         looked_at = Readiness(watched(self.clock, shelf))
-        parts = HttpParts(
+        self.parts = parts = HttpParts(
             doors=world.doors, ledger=world.ledger, clock=self.clock, tokens=tokens,
             new_id=lambda: f"op-{next(world.ids)}", stalled=lambda: False, air=lambda: None,
             readiness=looked_at.parts,
             records=RecordParts(
-                shelf=shelf, last_seq=shelf.last_seq, locks=(DOOR,), clock=self.clock
+                shelf=shelf, last_seq=shelf.last_seq, locks=(DOOR,), clock=self.clock,
+                audit=self.audit,
             ),
-            issued=TokenParts(issued=self.issued, clock=self.clock, locks=(DOOR, "back")),
+            issued=TokenParts(
+                issued=self.issued, clock=self.clock, locks=(DOOR, "back"), audit=self.audit
+            ),
             metrics=MetricParts(
                 tally=Tally(), readiness=looked_at, doors=world.doors, clock=self.clock,
                 air=lambda: None, cloud=lambda: CloudState(token=True, quota_pause=0.0),
                 version="test", in_thread=at_once,
             ),
+            audit=self.audit,
         )  # fmt: skip
         self.transport = httpx.ASGITransport(create_app(parts))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
@@ -104,6 +105,16 @@ class Database:
         # A cursor that outlives the call would keep the file open behind our back.
         await self.write(lambda connection: connection.execute(statement, values).close())
 
+    async def empty_log(self) -> None:
+        """Take what was replaced out of the log beside the file, as far as nobody reads it."""
+
+        def empty() -> None:
+            # What is committed stays so, and the next time takes more out.
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+        await anyio.to_thread.run_sync(empty, limiter=self._one_at_a_time)
+
     async def _run(self, work: Work[T], begin: str) -> T:
         def transaction() -> T:
             with _Translated(self.path):
@@ -144,6 +155,26 @@ class Unusable(Database):
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def look_at(path: Path) -> Database:
+    """``path`` as it is now, for reading beside whoever writes it; it stays so until it is closed.
+
+    Raises:
+        StoreTooNew, StoreForeign: written by a newer agent, or by another program.
+        StoreError: there is none, or it cannot be read.
+    """
+    with files.file_errors():
+        path.stat()
+    connection = _connect(path, mode="ro")
+    try:
+        with _Translated(path):
+            _require_ours(connection, path, newest=max(migrations_of(path.stem)))
+            connection.execute("BEGIN")
+    except BaseException:
+        connection.close()
+        raise
+    return Database(connection, path)
 
 
 class _Translated:
