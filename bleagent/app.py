@@ -34,10 +34,12 @@ from .config.secrets import (
 )
 from .doors import Door, Doors
 from .errors import AgentError, CloudError, VaultKeyMissing
+from .events import Bell
 from .held_memory import HeldMemory
 from .http.app import HttpParts, guarded
 from .http.auth import Tokens
 from .http.callers import Callers, Users
+from .http.events import EventParts
 from .http.listeners import ListenSettings, handed_over, listening
 from .http.server import Server, make_server
 from .http.tokens import TokenParts
@@ -93,7 +95,8 @@ async def _serve(
     on_ready: Callable[[int], None],
 ) -> None:
     clock = SystemClock(highest_trusted=await store.highest_trusted())
-    told = OperationLog()
+    bell = Bell()
+    told = OperationLog(bell.ring)
     for record in await store.ledger.recover(unix=clock.unix()):
         told.recovered(record)
     doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
@@ -104,7 +107,7 @@ async def _serve(
     ):
         cloud = CloudClient(cloud_settings(config, found.cloud_secret), transport, clock)
         memory = HeldMemory(store.memory)
-        carrying = Carrying(config, found, store, cloud, clock)
+        carrying = Carrying(config, found, store, cloud, clock, bell.ring)
         records = carrying.ports(memory, tasks)
 
         def links_over(radio: LockRadio) -> LinkPorts:
@@ -132,6 +135,7 @@ async def _serve(
             air=lambda: radio.snapshot() if isinstance(radio, BluetoothRadio) else None,
             records=carrying.shown(),
             issued=TokenParts(issued=issued, clock=clock, locks=doors),
+            events=_events(store, bell, clock),
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
         tasks.start_soon(stall.run)
@@ -140,7 +144,7 @@ async def _serve(
         supervisor.start()
         if store.without_records is None:
             tasks.start_soon(_seal_anew, store)
-        await _listen(config, parts, on_ready)
+        await _listen(config, parts, on_ready, bell.close)
         supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
@@ -195,7 +199,18 @@ def _wrong_with(store: SqliteStore, radio: LockRadio) -> dict[str, str]:
     return wrong
 
 
-async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], None]) -> None:
+def _events(store: SqliteStore, bell: Bell, clock: SystemClock) -> EventParts:
+    """What can be followed."""
+    records = store.record_events if store.without_records is None else None
+    return EventParts(operations=store.operation_events, records=records, bell=bell, clock=clock)
+
+
+async def _listen(
+    config: Config,
+    parts: HttpParts,
+    on_ready: Callable[[int], None],
+    on_stop: Callable[[], None],
+) -> None:
     """Serve requests until told to stop. Raises ListenError."""
     http = config.http
     settings = ListenSettings(
@@ -210,7 +225,7 @@ async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], No
             on_ready(listeners.port)
 
         app = guarded(parts, listeners.names, http.allowed_hosts)
-        server = make_server(app, ready, stop_within=STOP_GRACE)
+        server = make_server(app, ready, stop_within=STOP_GRACE, on_stop=on_stop)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, server)
             await server.serve(sockets=listeners.sockets)

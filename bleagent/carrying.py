@@ -91,6 +91,8 @@ def _compared(record: CloudRecord) -> Compared:
 class Carrying:
     """What happens to records: taken, carried, shown, and forgotten one day.
 
+    ``taken`` is called when there is one more.
+
     Raises ConfigError: a sink needs a package that is not there.
     """
 
@@ -101,6 +103,7 @@ class Carrying:
         store: SqliteStore,
         cloud: CloudClient,
         clock: SystemClock,
+        taken: Callable[[], None] = lambda: None,
     ) -> None:
         for sink in config.sinks:
             # Before anything is listened to: a daemon that is ready does not end by it.
@@ -114,7 +117,7 @@ class Carrying:
         self._store = store
         self._cloud = cloud
         self._clock = clock
-        self._told = RecordLog(self.wake)
+        self._told = RecordLog(self.wake, taken)
         self._codes = {
             lock.name: {int(number): code for number, code in lock.codes.items()}
             for lock in config.locks

@@ -28,6 +28,7 @@ from bleagent.tokens import READ
 
 from .auth import Tokens, Unauthorized, deadline_of, require_scope
 from .callers import Callers, Users
+from .events import EventParts, add_events
 from .guard import Guard, answer_of, too_many
 from .limits import Buckets, Limits
 from .problems import problem, problem_of
@@ -43,7 +44,7 @@ MAX_DEADLINE_MS = 30_000
 API = (
     "POST /v1/locks/NAME/unlock, lock or hint with a JSON object of at most deadline_ms "
     f"(1 to {MAX_DEADLINE_MS}) and after (an operation's id); GET /v1/locks, /v1/operations/ID, "
-    "/v1/records, /v1/records/ID, /v1/outbox; POST /v1/records/ID/retry or drop, "
+    "/v1/records, /v1/records/ID, /v1/outbox, /v1/events; POST /v1/records/ID/retry or drop, "
     "/v1/outbox/SINK/forget, /v1/locks/NAME/records/verify; "
     "GET or POST /v1/tokens, POST /v1/tokens/ID/revoke."
 )
@@ -88,6 +89,8 @@ class HttpParts:
     """Who needs no token at the Unix socket."""
     issued: TokenParts | None = None
     """``None``: there is the configuration's token only."""
+    events: EventParts | None = None
+    """``None``: nobody can follow what happens."""
     limits: Limits = field(default_factory=Limits)
 
     def callers(self) -> Callers:
@@ -117,6 +120,8 @@ def create_app(parts: HttpParts) -> FastAPI:
     operations = Buckets(parts.limits.operations)
     if parts.issued is not None:
         add_tokens(app, parts.issued)
+    if parts.events is not None:
+        add_events(app, parts.events, parts.records)
 
     @app.post("/v1/locks/{lock}/hint")
     async def hint(lock: str, _caller: Operator) -> Response:
