@@ -39,6 +39,8 @@ class MemoryEvents(Generic[EventT]):
     name: str = "00000001"
     forgotten: set[int] = field(default_factory=set)
     fails: bool = False
+    furthest: int = 0
+    """The highest number that was read."""
 
     async def newest(self) -> Mark:
         """Where it ends now."""
@@ -47,7 +49,9 @@ class MemoryEvents(Generic[EventT]):
     async def after(self, seq: int, *, limit: int) -> list[EventT]:
         """Those behind a number, oldest first."""
         behind = [one for one in await self._read() if one.seq > seq]
-        return [one for one in behind if one.seq not in self.forgotten][:limit]
+        found = [one for one in behind if one.seq not in self.forgotten][:limit]
+        self.furthest = max([self.furthest, *(one.seq for one in found)])
+        return found
 
     async def gone(self, seq: int) -> int:
         """How many of those behind a number are deleted."""
