@@ -114,6 +114,7 @@ RULES: dict[str, Rule] = {
     "bleagent.outbox": JOB,
     "bleagent.names": JOB,
     "bleagent.verify": JOB,
+    "bleagent.events": JOB,
     "bleagent.issued_tokens": JOB,
     # It reads and makes texts; bytes that nobody can foretell are given to it.
     "bleagent.tokens": Rule(
