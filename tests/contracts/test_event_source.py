@@ -5,6 +5,7 @@ Events are what a ledger and a book of records commit anyway; opening anew is wh
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
+from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory, database
 from bleagent.errors import StoreError
 from bleagent.events import EventSource, Mark, OperationEvent
 from bleagent.model import Ending, Outcome
@@ -201,6 +202,23 @@ class TestSqliteEvents(SourceContract):
         await store.records.take(told(happened(NOON, 2)))
         assert await store.records.prune(NOON + 1000, 10.0) == 1
         assert [await store.record_events.gone(seq) for seq in (0, 1, 2)] == [1, 0, 0]
+
+    async def test_what_an_older_agent_left_open_is_the_first_event(
+        self, open_store: Callable[[], SqliteStore], tmp_path: Path
+    ) -> None:
+        (scripts := tmp_path / "schema").mkdir()
+        for path in database.SCHEMA.glob("*.sql"):
+            if path.name not in ("operations_0005.sql", "records_0003.sql"):
+                shutil.copy(path, scripts)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(database, "SCHEMA", scripts)
+            await open_store().ledger.begin(asked(), unix=NOON)
+        store = open_store()
+        for source in (store.operation_events, store.record_events):
+            assert (await source.newest()).seq == 0
+        await store.ledger.recover(unix=NOON)
+        (event,) = await store.operation_events.after(0, limit=9)
+        assert event.record.id == "op-1"
 
     async def test_another_file_has_another_name(self, tmp_path: Path) -> None:
         names = set()
