@@ -15,13 +15,12 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from . import __version__, logs
+from . import logs
 from .adapters.httpx_transport import HttpxTransport
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore, StateDirectory
 from .adapters.systemd import SystemdManager
 from .audit_writer import AuditWriter
-from .audited import AuditedDoors
 from .carrying import Carrying
 from .clock import SystemClock
 from .cloud.client import CloudClient
@@ -34,9 +33,8 @@ from .config.secrets import (
     load_secrets,
     load_vault_keys,
 )
-from .doors import Door, Doors, Listener
+from .doors import Door, Doors
 from .errors import AgentError, CloudError, VaultKeyMissing
-from .everyone import everyone
 from .held_memory import HeldMemory
 from .http.app import HttpParts, guarded
 from .http.auth import Tokens
@@ -97,14 +95,10 @@ async def _serve(
     on_ready: Callable[[int], None],
 ) -> None:
     clock = SystemClock(highest_trusted=await store.highest_trusted())
-    audit = AuditWriter(store.audit, clock)
-    damage = [str(one) for one in store.damage]
-    audit.tell("agent.started", version=__version__, config=config.digest, damage=damage)
-    told, audited = OperationLog(), AuditedDoors(audit)
-    watching = Watching(config, store, clock, audit)
+    watching = Watching(config, store, clock)
+    audit, bell = watching.audit, watching.bell
     for record in await store.ledger.recover(unix=clock.unix()):
-        told.recovered(record)
-        audited.recovered(record)
+        watching.recovered(record)
     doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
     async with (
         HttpxTransport() as transport,
@@ -114,14 +108,14 @@ async def _serve(
         settings = cloud_settings(config, found.cloud_secret)
         cloud = CloudClient(settings, transport, clock, on_event=watching.called)
         memory = HeldMemory(store.memory)
-        carrying = Carrying(config, found, store, cloud, clock, watching.records, audit)
+        carrying = Carrying(config, found, store, cloud, clock, watching.records, audit, bell.ring)
         records = carrying.ports(memory, tasks)
 
         def links_over(radio: LockRadio) -> LinkPorts:
             return LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv, records=records)
 
         supervisor, radio = await _reach(
-            config, doors, bluetooth, store, links_over, clock, tasks, told
+            config, doors, bluetooth, store, links_over, clock, tasks, watching.log
         )
         ports = Ports(cloud=cloud, ledger=store.ledger, memory=memory, clock=clock)
         issued = IssuedTokens(store.tokens, clock, secrets.token_bytes)
@@ -129,8 +123,7 @@ async def _serve(
         tokens, stall = Tokens(found.http_token, issued), StallWatch(clock)
         users = _users(config)
         allowed = Callers(tokens, users).require_good
-        listener = everyone(Listener, told, audited, watching.tally)
-        operations = Doors(doors, ports, supervisor, tasks, listener, allowed=allowed)
+        operations = Doors(doors, ports, supervisor, tasks, watching.doors, allowed=allowed)
         metrics = watching.shown(operations, cloud, radio)
         parts = HttpParts(
             doors=operations,
@@ -146,6 +139,7 @@ async def _serve(
             issued=TokenParts(issued=issued, clock=clock, locks=doors, audit=audit),
             metrics=metrics,
             audit=audit,
+            events=watching.events(),
         )
         tasks.start_soon(audit.run)
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
@@ -156,7 +150,7 @@ async def _serve(
         supervisor.start()
         if store.without_records is None:
             tasks.start_soon(_seal_anew, store, audit)
-        await _listen(config, parts, on_ready)
+        await _listen(config, parts, on_ready, bell.close)
         supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
@@ -198,7 +192,12 @@ async def _reach(
     return supervisor, radio
 
 
-async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], None]) -> None:
+async def _listen(
+    config: Config,
+    parts: HttpParts,
+    on_ready: Callable[[int], None],
+    on_stop: Callable[[], None],
+) -> None:
     """Serve requests until told to stop. Raises ListenError."""
     http = config.http
     settings = ListenSettings(
@@ -213,7 +212,7 @@ async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], No
             on_ready(listeners.port)
 
         app = guarded(parts, listeners.names, http.allowed_hosts)
-        server = make_server(app, ready, stop_within=STOP_GRACE)
+        server = make_server(app, ready, stop_within=STOP_GRACE, on_stop=on_stop)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, server)
             await server.serve(sockets=listeners.sockets)

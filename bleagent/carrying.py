@@ -95,7 +95,8 @@ def _compared(record: CloudRecord) -> Compared:
 class Carrying:
     """What happens to records: taken, carried, shown, and forgotten one day.
 
-    ``watch`` is told what is in the way, beside the log.
+    ``watch`` is told what is in the way, beside the log, ``audit`` what has to be remembered;
+    ``taken`` is called when there is one more.
 
     Raises ConfigError: a sink needs a package that is not there.
     """
@@ -109,6 +110,7 @@ class Carrying:
         clock: SystemClock,
         watch: RecordWatch | None = None,
         audit: Audit | None = None,
+        taken: Callable[[], None] = lambda: None,
     ) -> None:
         for sink in config.sinks:
             # Before anything is listened to: a daemon that is ready does not end by it.
@@ -123,7 +125,7 @@ class Carrying:
         self._cloud = cloud
         self._clock = clock
         self._audit = audit or Audit()
-        self._told = RecordLog(self.wake)
+        self._told = RecordLog(self.wake, taken)
         self._watch = watch or RecordWatch(clock.now)
         self._codes = {
             lock.name: {int(number): code for number, code in lock.codes.items()}

@@ -27,6 +27,7 @@ from bleagent.readiness import Part
 from .auth import Tokens, Unauthorized
 from .callers import Callers, Users
 from .docs import add_docs
+from .events import EventParts, add_events
 from .guard import Guard
 from .health import add_health
 from .limits import Limits
@@ -75,6 +76,8 @@ class HttpParts:
     """``None``: there is the configuration's token only."""
     metrics: MetricParts | None = None
     """``None``: nothing is counted."""
+    events: EventParts | None = None
+    """``None``: nobody can follow what happens."""
     limits: Limits = field(default_factory=Limits)
     audit: Audit = field(default_factory=Audit)
 
@@ -115,6 +118,8 @@ def create_app(parts: HttpParts) -> FastAPI:
         add_metrics(app, parts.metrics)
     if parts.issued is not None:
         add_tokens(app, parts.issued)
+    if parts.events is not None:
+        add_events(app, parts.events, parts.records)
     add_docs(app)
     return app
 

@@ -54,6 +54,10 @@ LOCKS = {
         }
     ]
 }  # fmt: skip
+EVENT = {
+    "id": "3f2a9c01:17/a81b22c4:1203", "event": "lost",
+    "data": '{"of":"records","count":4,"from":"2026-01-31T18:30:00.000+00:00"}',
+}  # fmt: skip
 READY = {"ready": True}
 _WELL = {"ok": True, "keeps_doors_shut": False, "wrong": []}
 NOT_READY = {

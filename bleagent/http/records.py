@@ -120,7 +120,7 @@ def _add_reads(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
         more = len(found) == query.limit and query.after_seq is None
         return JSONResponse(
             {
-                "records": [_view(have, one) for one in found],
+                "records": [view_of(have, one) for one in found],
                 "next": to_cursor(found[-1].at, found[-1].seq) if more else None,
                 "last": last,
             },
@@ -130,7 +130,7 @@ def _add_reads(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
     @app.get("/v1/records/{record_id}")
     async def record(record_id: str, _caller: RecordReader) -> Response:
         have = parts()
-        return JSONResponse(_view(have, await _record(have, record_id)), headers=_NO_STORE)
+        return JSONResponse(view_of(have, await _record(have, record_id)), headers=_NO_STORE)
 
     @app.get("/v1/outbox")
     async def outbox(_caller: Reader) -> Response:
@@ -168,7 +168,7 @@ def _add_decision(
         )  # fmt: skip
         have.decided()
         after = await _record(have, record_id)
-        return JSONResponse({"changed": changed, "record": _view(have, after)}, headers=_NO_STORE)
+        return JSONResponse({"changed": changed, "record": view_of(have, after)}, headers=_NO_STORE)
 
 
 def _add_forget(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
@@ -222,7 +222,8 @@ def _add_verify(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
         return JSONResponse(verified_view(lock, found), headers=_NO_STORE)
 
 
-def _view(parts: RecordParts, record: StoredRecord) -> dict[str, Any]:
+def view_of(parts: RecordParts, record: StoredRecord) -> dict[str, Any]:
+    """One record for people, with the name of who is behind it."""
     name = parts.name_of(record.lock, record)
     duress = parts.is_duress(record.lock, record)
     return record_view(record, name, parts.zone, duress=duress)

@@ -105,6 +105,14 @@ class Locks(Answer):
     locks: list[Lock]
 
 
+class Event(Answer):
+    """One of the stream: the fields of server-sent events, `data` being JSON."""
+
+    id: str = Field(description="For `Last-Event-ID`.")
+    event: Literal["operation", "evidence", "record", "lost"]
+    data: str
+
+
 class Trouble(Answer):
     """One thing that is wrong."""
 

@@ -15,9 +15,11 @@ from structlog.testing import capture_logs
 from bleagent.cloud.client import CloudState
 from bleagent.doors import Doors
 from bleagent.errors import AgentError, ScopeMissing, StoreError
+from bleagent.events import Bell
 from bleagent.guests import GuestTerms
 from bleagent.http.app import HttpParts, create_app
 from bleagent.http.auth import Tokens
+from bleagent.http.events import EventParts
 from bleagent.http.metrics import MetricParts
 from bleagent.http.records import RecordParts
 from bleagent.http.tokens import TokenParts
@@ -34,6 +36,7 @@ from bleagent.issued_tokens import (
 from bleagent.metrics import Tally
 from bleagent.model import Principal
 from bleagent.readiness import Readiness
+from bleagent.simulator.event_fakes import events_of_ledger
 from bleagent.simulator.fakes import LoopClock
 from bleagent.simulator.memory_tokens import MemoryTokens
 from bleagent.tokens import StoredToken
@@ -47,6 +50,13 @@ from tests.agent.world import DOOR, World, rehearse
 MASTER = "CANARY-token-0123456789"
 DAY = 86400.0
 PARKED = stored(1)
+
+
+def let_go() -> Bell:
+    """Who follows what happens is let go after the beginning."""
+    bell = Bell()
+    bell.close()
+    return bell
 
 
 class Gate:
@@ -87,6 +97,10 @@ class Gate:
                 version="test", in_thread=at_once,
             ),
             audit=self.audit,
+            events=EventParts(
+                operations=events_of_ledger(world.ledger), records=None, bell=let_go(),
+                clock=self.clock,
+            ),
         )  # fmt: skip
         self.transport = httpx.ASGITransport(create_app(parts))
 
@@ -312,7 +326,8 @@ def test_every_route_of_the_application_is_in_that_list() -> None:
     async def story(gate: Gate) -> None:
         app = cast("Any", gate.transport.app)
         paths = {one.path for one in app.routes} - {
-            "/livez", "/readyz", "/v1/operations", "/openapi.json", "/docs", "/docs.css",
+            "/livez", "/readyz", "/v1/operations", "/v1/events", "/openapi.json", "/docs",
+            "/docs.css",
         }  # fmt: skip
         shaped = {url.replace(PARKED.id, "{record_id}") for _, url, _ in ROUTES}
         for concrete, shape in (

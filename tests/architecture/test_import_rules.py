@@ -122,6 +122,7 @@ RULES: dict[str, Rule] = {
     "bleagent.metrics": JOB,
     "bleagent.readiness": JOB,
     "bleagent.watches": JOB,
+    "bleagent.events": JOB,
     "bleagent.issued_tokens": JOB,
     # It reads and makes texts; bytes that nobody can foretell are given to it.
     "bleagent.tokens": Rule(

@@ -22,7 +22,8 @@ from bleagent.errors import StoreDamaged, StoreError
 from bleagent.vault import Sealed, Vault, VaultKeys
 
 from .audit import QUOTA, AuditFile, Bounds, SqliteAudit, sealed_key
-from .database import Database, Unusable
+from .database import Database, Reader, Unusable
+from .events import SqliteOperationEvents, SqliteRecordEvents
 from .files import StateLock, free_bytes, make_directory, moved_aside
 from .ledger import SqliteLedger
 from .memory import SqliteLockMemory
@@ -94,6 +95,9 @@ class StateDirectory:
 class SqliteStore:
     """All databases, open: ``ledger``, ``memory``, ``tokens``, ``records``, and ``audit``.
 
+    ``operation_events`` and ``record_events`` read what happened in them, by connections of their
+    own: no commit waits for who looks.
+
     ``damaged`` is the operations database that had to be moved aside, now or at an earlier
     start, for as long as it lies in the state directory: the one in use began empty, so that
     idempotency keys and sealed marks from before are gone. What to do about it is the caller's
@@ -159,6 +163,10 @@ class SqliteStore:
         self.audit = SqliteAudit(
             self._audit, self._vault, random=secrets.token_bytes, bounds=audit_bounds
         )
+        self._readers = (Reader(self._operations.path), Reader(self._records.path))
+        operations, records = self._readers
+        self.operation_events = SqliteOperationEvents(operations)
+        self.record_events = SqliteRecordEvents(records, self._vault)
         self.damaged = moved_aside(self._operations.path)
         self.damage = tuple(
             StoreDamaged(f"{database.path.name} was damaged and is now {moved.name}")
@@ -202,9 +210,8 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the files. The directory stays held until it is closed itself."""
-        self._operations.close()
-        self._records.close()
-        self._audit.close()
+        for database in (*self._readers, self._operations, self._records, self._audit):
+            database.close()
 
     def __enter__(self) -> Self:
         return self

@@ -118,20 +118,47 @@ class Database:
     async def _run(self, work: Work[T], begin: str) -> T:
         def transaction() -> T:
             with _Translated(self.path):
+                connection = self._connected()
                 try:
-                    self._connection.execute(begin)
-                    result = work(self._connection)
-                    self._connection.execute("COMMIT")
+                    connection.execute(begin)
+                    result = work(connection)
+                    connection.execute("COMMIT")
                 finally:
-                    if self._connection.in_transaction:
-                        self._connection.execute("ROLLBACK")
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
             return result
 
         return await anyio.to_thread.run_sync(transaction, limiter=self._one_at_a_time)
 
+    def _connected(self) -> sqlite3.Connection:
+        return self._connection
+
     def close(self) -> None:
         """Close the file; what was committed is kept either way."""
         self._connection.close()
+
+
+class Reader(Database):
+    """Another connection to the file of an open database: it only reads, on a thread of its own.
+
+    No write ever waits for it (WAL). It is opened when it is used first; to be closed before the
+    database itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: sqlite3.Connection | None = None
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self._opened = _connect(self.path, mode="ro")
+        return self._opened
+
+    def close(self) -> None:
+        """Close it, if it was ever opened."""
+        if self._opened is not None:
+            self._opened.close()
 
 
 class Unusable(Database):
