@@ -30,6 +30,7 @@ from .auth import Tokens, Unauthorized, deadline_of, require_scope
 from .callers import Callers, Users
 from .guard import Guard, answer_of, too_many
 from .limits import Buckets, Limits
+from .page_files import add_page
 from .problems import problem, problem_of
 from .records import RecordParts, add_records
 from .requests import Caller, Operator, Reader, read_body
@@ -117,6 +118,7 @@ def create_app(parts: HttpParts) -> FastAPI:
     operations = Buckets(parts.limits.operations)
     if parts.issued is not None:
         add_tokens(app, parts.issued)
+    add_page(app)
 
     @app.post("/v1/locks/{lock}/hint")
     async def hint(lock: str, _caller: Operator) -> Response:
