@@ -14,7 +14,7 @@ from anyio.abc import Process
 from tests.system.daemon import TOKEN, Site, socket_radio
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, BrowserContext, Page, Route
+    from playwright.async_api import Browser, BrowserContext, Locator, Page, Route
 
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1100, "height": 800}
@@ -61,9 +61,13 @@ class Visit:
 
     async def outcome(self, title: str) -> str:
         """Wait for an outcome in these words; what else it says."""
-        said = self.page.locator(".outcome strong", has_text=title)
+        return await self.outcome_of(self.page.locator("#locks"), title)
+
+    async def outcome_of(self, card: Locator, title: str) -> str:
+        """The same of one lock's card."""
+        said = card.locator(".outcome", has=self.page.locator("strong", has_text=title))
         await said.wait_for(timeout=20_000)
-        return str(await self.page.locator(".outcome").inner_text())
+        return str(await said.inner_text())
 
     async def answer_with(self, pattern: str, change: Callable[[Any], Any]) -> None:
         """From now on, what the real daemon answers is changed."""
