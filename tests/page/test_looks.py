@@ -1,6 +1,6 @@
 """What the page looks like: no serious finding of axe-core, and pictures in build/page.
 
-    BLEAGENT_PICTURES=docs make test-page    the pictures of the README anew
+BLEAGENT_PICTURES=docs make test-page    the pictures of the README anew
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def told(number: int, minutes: float, title: str, who: str | None = None, **more
 OF_OLD = [
     told(4, 3, "opened by fingerprint 21", "Anna"),
     told(3, 25, "opened by Bluetooth, member 1", "Carla", operation="op-2"),
+    *(told(10 + n, 40 + 9 * n, "opened by Bluetooth, member 1", "Carla", operation=f"op-{n}")
+      for n in range(4)),
     told(2, 64, "alarm: wrong password", category="alarm", severity="warning",
          deliveries=[{"sink": "cloud", "state": "waiting", "attempts": 2, "code": ""}]),
     told(1, 180, "alarm: pried at (tamper)", lock="back", category="alarm", severity="critical"),
@@ -80,11 +82,11 @@ async def furnish(visit: Visit) -> None:
         return answer | {"records": [*new, *OF_OLD] if len(answer["records"]) != 1 else new}
 
     async def operation(route: Route) -> None:
-        number = len(visit.asked)
-        at = (NOW - timedelta(minutes=number % 50)).isoformat()
+        number = 1 + int(route.request.url[-1])
+        at = (NOW - timedelta(minutes=20 * number)).isoformat()
         await route.fulfill(json={
             "id": f"op-{number}", "lock": "front", "action": "unlock", "outcome": "confirmed",
-            "requested_at": at, "steps": {"ack": 0.3 + number % 7 / 20},
+            "requested_at": at, "steps": {"ack": 0.3 + number * 3 % 7 / 20},
         })  # fmt: skip
 
     await visit.answer_with("**/v1/locks", locks)
@@ -111,18 +113,24 @@ async def show(visit: Visit) -> None:
     await page.clock.run_for(200)
 
 
-async def picture(visit: Visit, name: str, *, whole: bool = False) -> None:
+async def picture(visit: Visit, name: str) -> None:
+    taken = await visit.page.screenshot(scale="css")
+    assert len(taken) < LARGEST
+    keep(taken, name)
+
+
+def keep(taken: bytes, name: str) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
-    path = PICTURES / f"{name}.png"
-    await visit.page.screenshot(path=path, full_page=whole, scale="css")
-    assert path.stat().st_size < LARGEST
+    (PICTURES / f"{name}.png").write_bytes(taken)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_at_a_desk_it_is_accessible_in_light_and_dark(
     browser: Browser, tmp_path: Path, scheme: str
 ) -> None:
-    async with visiting(browser, Site(tmp_path), color_scheme=scheme, reduced_motion="reduce") as visit:
+    async with visiting(
+        browser, Site(tmp_path), color_scheme=scheme, reduced_motion="reduce"
+    ) as visit:
         await visit.page.set_viewport_size(DESK)
         await require_accessible(visit)
         await show(visit)

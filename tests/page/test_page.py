@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -19,6 +18,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 INSTRUCTION = "doorLock.bleOpenInstruction"
 HTML = '<img src=x onerror="document.title=1"><b>Eve</b>'
+
+
+UNCONFIRMED = (
+    "retry: 10\nid: a1\n\nid: a2\nevent: operation\n"
+    'data: {"id": "op-9", "lock": "front", "action": "unlock", "outcome": "unconfirmed",\r\n'
+    'data:  "code": "link-lost", "requested_at": "2026-01-31T18:30:00Z"}\n\n: beat\n\n'
+)
+ALARM = (
+    'id: a3\nevent: record\ndata: {"id": "r1", "lock": "front", "title": "alarm: shock", '
+    '"category": "alarm", "severity": "critical", "who": null, "deliveries": [], '
+    '"released": true, "operation": null, "at": "2030-01-31T18:30:00Z"}\n\n'
+)
 
 
 def operation(outcome: str | None, **more: Any) -> dict[str, Any]:
@@ -287,12 +298,8 @@ async def test_names_are_text_whatever_is_in_them(visit: Visit) -> None:
 async def test_events_are_followed_and_taken_up_again_by_the_last_id(visit: Visit) -> None:
     seen: list[str | None] = []
     streams = [
-        "retry: 10\nid: a1\n\nid: a2\nevent: operation\n"
-        'data: {"id": "op-9", "lock": "front", "action": "unlock", "outcome": "unconfirmed",\r\n'
-        'data:  "code": "link-lost", "requested_at": "2026-01-31T18:30:00Z"}\n\n: beat\n\n',
-        'id: a3\nevent: record\ndata: {"id": "r1", "lock": "front", "title": "alarm: shock", '
-        '"category": "alarm", "severity": "critical", "who": null, "deliveries": [], '
-        '"released": true, "operation": null, "at": "2030-01-31T18:30:00Z"}\n\n',
+        UNCONFIRMED,
+        ALARM,
     ]
 
     async def stream(route: Route) -> None:
@@ -333,6 +340,6 @@ async def test_signal_is_drawn_over_time_and_nothing_is_drawn_that_is_not_known(
     for words in ("weak, -90 dBm", "weak, -85 dBm", "fair, -80 dBm"):
         await page.clock.run_for(5_000)
         await page.get_by_text(words).wait_for()
-    drawn = page.get_by_role("img", name="Signal: -90 dBm to -80 dBm, last -80 dBm")
+    drawn = page.get_by_role("img", name="Signal -90 to -80 dBm, last -80")
     assert len((await drawn.locator("polyline").get_attribute("points") or "").split()) == 3
     assert "attery" not in await page.inner_text("body")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Locator, Page, Route
 
 PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1100, "height": 800}
+DESK = {"width": 900, "height": 760}
 BETWEEN_PRESSES = 450
 """Milliseconds: a double click within 400 is one press."""
 EXPECTED = ("Failed to load resource", "net::ERR")

@@ -11,6 +11,7 @@ const FOLLOW_FOR = 45_000; // longer than any operation goes on
 const FOLLOW_EACH = 1_000;
 
 const WORKING = { unlock: "Opening …", lock: "Locking …" };
+const FACTS = ["Signal", "Last", "Last alarm"]; // in this order
 const DO = { unlock: "Open", lock: "Lock" };
 
 export class Door {
@@ -39,10 +40,10 @@ export class Door {
     this.#lock = new Press("quiet", id, () => this.#ask("lock"));
     actions.append(this.#open.element, this.#lock.element);
     this.signal = new Plot("Signal", {
-      most: 240, least: 12, line: true, words: (rssi) => `${rssi} dBm`,
+      most: 240, least: 12, line: true, unit: "dBm", digits: 0,
     });
-    this.latency = new Plot("Until the lock answered", {
-      most: 40, least: 0.05, line: false, words: (s) => `${s < 10 ? s.toFixed(2) : s.toFixed(0)} s`,
+    this.latency = new Plot("Answered in", {
+      most: 40, least: 0.05, line: false, unit: "s", digits: 2,
     });
     this.element.append(
       title, this.state, actions, this.outcome, this.facts, this.signal.element,
@@ -195,7 +196,11 @@ export class Door {
     if (found) {
       if (found.nextSibling.textContent !== value) found.nextSibling.textContent = value;
     } else {
-      this.facts.append(element("dt", name), element("dd", value));
+      const after = FACTS.slice(FACTS.indexOf(name) + 1);
+      const terms = [...this.facts.querySelectorAll("dt")];
+      const next = terms.find((one) => after.includes(one.textContent)) ?? null;
+      this.facts.insertBefore(element("dt", name), next);
+      this.facts.insertBefore(element("dd", value), next);
     }
   }
 }

@@ -8,16 +8,18 @@ const PAD = 4;
 export class Plot {
   #points = [];
   #most;
-  #words;
+  #unit;
+  #digits;
   #least;
   #line;
 
-  // `words(value)` names a value; `least` is the smallest span of the vertical axis; `line`: the
+  // `unit` and `digits` name a value; `least` is the smallest span of the vertical axis; `line`: the
   // points are one thing that changes, and not several that happened.
-  constructor(title, { most, least, words, line }) {
+  constructor(title, { most, least, line, unit, digits }) {
     this.#most = most;
     this.#least = least;
-    this.#words = words;
+    this.#unit = unit;
+    this.#digits = digits;
     this.#line = line;
     this.element = document.createElement("figure");
     this.element.hidden = true;
@@ -52,10 +54,9 @@ export class Plot {
       : places.map(([cx, cy]) => svg("circle", { cx, cy, r: 2.5 }));
     const [cx, cy] = places.at(-1);
     this.svg.replaceChildren(...drawn, svg("circle", { cx, cy, r: 3.5, class: "newest" }));
-    const range = low === high
-      ? this.#words(low)
-      : `${this.#words(low)} to ${this.#words(high)}`;
-    this.caption.textContent = `${this.title}: ${range}, last ${this.#words(values.at(-1))}`;
+    const [least, most, last] = [low, high, values.at(-1)].map((one) => one.toFixed(this.#digits));
+    const range = least === most ? least : `${least} to ${most}`;
+    this.caption.textContent = `${this.title} ${range} ${this.#unit}, last ${last}`;
     this.svg.setAttribute("aria-label", this.caption.textContent);
   }
 }
