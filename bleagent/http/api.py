@@ -340,6 +340,11 @@ AGENT_ROWS = (
         method="get", path="/docs.css", group="The agent", title="How that page looks",
         answers={200: Answer(words="CSS.", kind="text/css")},
     ),
+    Row(
+        method="get", path="/", group="The agent", title="The page for people",
+        words="Over loopback or TLS; what it shows it asks for with a token that a person types.",
+        answers={200: Answer(words="HTML.", kind="text/html")}, codes=("not-found",),
+    ),
 )  # fmt: skip
 
 ROWS = (*DOORS, *EVENT_ROWS, *RECORD_ROWS, *TOKEN_ROWS, *AGENT_ROWS)

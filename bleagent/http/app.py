@@ -33,6 +33,7 @@ from .health import add_health
 from .limits import Limits
 from .metrics import Counted, MetricParts, add_metrics
 from .operations import OperationParts, add_operations
+from .page_files import add_page
 from .problems import problem, problem_of
 from .records import RecordParts, add_records
 from .requests import Reader
@@ -121,6 +122,7 @@ def create_app(parts: HttpParts) -> FastAPI:
     if parts.events is not None:
         add_events(app, parts.events, parts.records)
     add_docs(app)
+    add_page(app)
     return app
 
 
