@@ -123,6 +123,7 @@ RULES: dict[str, Rule] = {
     "bleagent.readiness": JOB,
     "bleagent.watches": JOB,
     "bleagent.events": JOB,
+    "bleagent.retention": JOB,
     "bleagent.issued_tokens": JOB,
     # It reads and makes texts; bytes that nobody can foretell are given to it.
     "bleagent.tokens": Rule(
