@@ -113,7 +113,10 @@ async def _serve(
         records = carrying.ports(memory, tasks)
 
         def links_over(radio: LockRadio) -> LinkPorts:
-            return LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv, records=records)
+            return LinkPorts(
+                radio=radio, memory=memory, clock=clock, new_iv=_iv, records=records,
+                heard=watching.heard,
+            )  # fmt: skip
 
         supervisor, radio = await _reach(
             config, doors, bluetooth, store, links_over, clock, tasks, watching.log
@@ -136,6 +139,8 @@ async def _serve(
             stalled=stall.stalled,
             readiness=metrics.readiness.parts,
             air=metrics.air,
+            states=watching.states,
+            memory=memory,
             records=carrying.shown(),
             issued=TokenParts(issued=issued, clock=clock, locks=doors, audit=audit),
             metrics=metrics,

@@ -11,7 +11,7 @@ from protocol import Secret
 from .clock import AGREEMENT
 from .errors import AgentError, CloudError, StoreError
 from .model import IssuedConfig, LockFacts
-from .policy import Policy
+from .policy import Offline, Policy
 from .ports import Clock, Cloud, LockMemory
 
 FRESH = 3600.0
@@ -115,6 +115,22 @@ class IssuedConfigs:
     async def _from_cloud(self) -> None:
         self._config = await self._cloud.issued_config(self._facts.device_id)
         await self._memory.keep_issued_config(self._facts.name, self._config)
+
+
+async def offline_until(
+    facts: LockFacts, policy: Policy, memory: LockMemory, clock: Clock
+) -> float | None:
+    """Until when this door opens though the cloud cannot be asked, Unix seconds (safety F3).
+
+    ``None``: it does not. Raises StoreError.
+    """
+    if policy.offline is not Offline.CACHED or not clock.trusted:
+        return None
+    config = await memory.issued_config(facts.name)
+    if config is None or await memory.code_attempt(facts.name) is not None:
+        return None
+    until, now = config.fetched_at + policy.offline_max_age, clock.unix()
+    return until if until >= now and config.fetched_at <= now + AGREEMENT else None
 
 
 async def known_or_asked(facts: LockFacts, cloud: Cloud, memory: LockMemory) -> IssuedConfig:

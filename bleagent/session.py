@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
-from protocol import Central, Dialect, LocalProtocolError
+from protocol import Central, Dialect, DpMap, LocalProtocolError
 from protocol import events as ev
 from protocol.gatt import usable_att_payload
 
@@ -41,7 +42,7 @@ class LinkPorts:
     ``trouble`` says why a lock cannot be connected to at the moment; ``idle`` is told of a lock
     whose connection nobody uses any more, for those who wait for its slot; ``wanted`` what the
     connection that is being made is wanted for, whenever that changes. ``records`` take what the
-    lock remembers.
+    lock remembers; ``heard`` is called with all that a lock says.
     """
 
     radio: LockRadio
@@ -49,6 +50,7 @@ class LinkPorts:
     clock: Clock
     new_iv: Callable[[], bytes]
     records: RecordPorts
+    heard: Callable[[str, DpMap, ev.CentralEvent], None] = lambda *_: None
     judge: HandshakeJudge | None = None
     trouble: Callable[[str], AgentError | None] = lambda _: None
     idle: Callable[[str], None] = lambda _: None
@@ -105,7 +107,9 @@ async def open_session(
             records = RecordTaker(
                 client, facts, policy, ports.records, ports.clock, beside, visit, wake
             )
-            client.heard = _both(records.listen, visit.listen)
+            client.heard = _each(
+                records.listen, visit.listen, partial(ports.heard, facts.name, policy.dps)
+            )
             async with anyio.create_task_group() as duties:
                 try:
                     await client.handshake(lambda: mark(Step.DEVICE_INFO))
@@ -142,12 +146,10 @@ def _begin_keeping(records: RecordTaker, visit: Visit, beside: Beside, duties: T
         duties.start_soon(visit.tell_followers)
 
 
-def _both(
-    first: Callable[[ev.CentralEvent], None], second: Callable[[ev.CentralEvent], None]
-) -> Callable[[ev.CentralEvent], None]:
+def _each(*listeners: Callable[[ev.CentralEvent], None]) -> Callable[[ev.CentralEvent], None]:
     def heard(event: ev.CentralEvent) -> None:
-        first(event)
-        second(event)
+        for one in listeners:
+            one(event)
 
     return heard
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from protocol import DpMap
+from protocol.events import CentralEvent
+
 from . import __version__
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore
@@ -15,6 +18,7 @@ from .events import Bell
 from .everyone import everyone
 from .http.events import EventParts
 from .http.metrics import MetricParts
+from .lock_states import LockStates
 from .metrics import Tally
 from .model import OperationRecord
 from .operation_log import OperationLog
@@ -36,6 +40,7 @@ class Watching:
         self.log = OperationLog(self.bell.ring)
         self.audit = AuditWriter(store.audit, clock)
         self._audited = AuditedDoors(self.audit)
+        self.states = LockStates()
         self.tally = Tally()
         self.cloud = CloudWatch(clock.now)
         self.records = RecordWatch(clock.now)
@@ -47,6 +52,10 @@ class Watching:
         """An operation that a crash left open was closed."""
         self.log.recovered(record)
         self._audited.recovered(record)
+
+    def heard(self, lock: str, dps: DpMap, event: CentralEvent) -> None:
+        """A lock said something."""
+        self.states.heard(lock, dps, event, self._clock.now())
 
     def called(self, event: CloudEvent) -> None:
         """The cloud was asked something."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -20,8 +19,9 @@ from starlette.types import ASGIApp
 from bleagent.audit import Audit
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
-from bleagent.ports import Clock, Ledger
-from bleagent.radio.airtime import DAY, RadioAir
+from bleagent.lock_states import LockStates
+from bleagent.ports import Clock, Ledger, LockMemory
+from bleagent.radio.airtime import RadioAir
 from bleagent.readiness import Part
 
 from .auth import Tokens, Unauthorized
@@ -31,15 +31,14 @@ from .events import EventParts, add_events
 from .guard import Guard
 from .health import add_health
 from .limits import Limits
+from .locks import LockParts, add_locks
 from .metrics import Counted, MetricParts, add_metrics
 from .operations import OperationParts, add_operations
 from .page_files import add_page
 from .problems import problem, problem_of
 from .records import RecordParts, add_records
-from .requests import Reader
 from .rules import Rules
 from .tokens import TokenParts, add_tokens
-from .views import locks_view
 
 HELP = (
     "POST /v1/locks/NAME/unlock opens a door; /docs, /openapi.json and `bleagent openapi` have "
@@ -67,6 +66,10 @@ class HttpParts:
     """Whether this process stood still a moment ago."""
     air: Callable[[], RadioAir | None]
     """What the radio has heard and done; ``None`` for a virtual lock."""
+    states: LockStates = field(default_factory=LockStates)
+    """What locks have said of themselves."""
+    memory: LockMemory | None = None
+    """What is remembered of locks; ``None``: nothing."""
     readiness: Callable[[], Mapping[str, Part]]
     """How each part is."""
     records: RecordParts | None = None
@@ -105,7 +108,13 @@ def create_app(parts: HttpParts) -> FastAPI:
     )  # fmt: skip
     app.state.callers = parts.callers()
     _add_errors(app)
-    _add_reads(app, parts)
+    add_locks(
+        app,
+        LockParts(
+            doors=parts.doors, clock=parts.clock, states=parts.states, memory=parts.memory,
+            air=parts.air,
+        ),
+    )  # fmt: skip
     add_records(app, parts.records)
     add_operations(
         app,
@@ -124,12 +133,6 @@ def create_app(parts: HttpParts) -> FastAPI:
     add_docs(app)
     add_page(app)
     return app
-
-
-def _add_reads(app: FastAPI, parts: HttpParts) -> None:
-    @app.get("/v1/locks")
-    async def locks(_caller: Reader) -> dict[str, Any]:
-        return locks_view(parts.doors, parts.air(), today=int(parts.clock.unix() // DAY))
 
 
 def _add_errors(app: FastAPI) -> None:

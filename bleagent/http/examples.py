@@ -46,7 +46,12 @@ LOCKS = {
     "locks": [
         {
             "name": "front-door", "busy": False, "connection": "on_demand", "connected": False,
-            "lock_via": "dp46", "offline": "never",
+            "reachable": True, "lock_via": "dp46", "offline": "cached",
+            "offline_until": "2026-02-01T17:31:07.200+00:00",
+            "state": {
+                "battery": {"value": 81, "told_s_ago": 512.3},
+                "bolt": {"value": "closed", "told_s_ago": 44.0},
+            },
             "radio": {
                 "adapter": "hci0", "rssi": -61, "heard_s_ago": 0.8, "attempts": 12,
                 "connections": 12, "failures": {}, "connected_s_today": 41.5,

@@ -87,6 +87,29 @@ class LockRadio(Answer):
     connected_s_today: float
 
 
+class Battery(Answer):
+    """What the lock said."""
+
+    value: int = Field(description="Percent.")
+    told_s_ago: float
+
+
+class StateWord(Answer):
+    """What the lock said."""
+
+    value: str
+    told_s_ago: float
+
+
+class LockState(Answer):
+    """What the lock has said of itself since the agent's start, as far as it has."""
+
+    battery: Battery | None = None
+    battery_class: StateWord | None = Field(default=None, description="high, medium, low, ...")
+    bolt: StateWord | None = Field(default=None, description="open or closed.")
+    door: StateWord | None = Field(default=None, description="open, closed or unknown.")
+
+
 class Lock(Answer):
     """One configured lock."""
 
@@ -94,8 +117,15 @@ class Lock(Answer):
     busy: bool = Field(description="An operation is going on.")
     connection: Connection
     connected: bool
+    reachable: bool | None = Field(
+        description="Connected, or heard in the last minute; null where nobody listens."
+    )
     lock_via: LockVia
     offline: Offline
+    offline_until: Time | None = Field(
+        description="Until then it opens though the cloud cannot be asked; null: it does not."
+    )
+    state: LockState
     radio: LockRadio | None = Field(default=None, description="With Bluetooth only.")
 
 

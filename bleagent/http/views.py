@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bleagent.doors import Doors
 from bleagent.model import OperationRecord, Outcome
-from bleagent.radio.airtime import LockAir, RadioAir
 
 STATUS_OF = {
     Outcome.CONFIRMED: 200,
@@ -56,37 +54,6 @@ def operation_view(
 
 def _steps(steps: Mapping[str, float]) -> dict[str, float]:
     return {step: round(seconds, 4) for step, seconds in steps.items()}
-
-
-def locks_view(doors: Doors, air: RadioAir | None, *, today: int) -> dict[str, Any]:
-    """All locks; ``air`` is what the radio knows, ``today`` the UTC day (days since 1970)."""
-    locks = []
-    for name in doors.names:
-        policy = doors.door(name).policy
-        view: dict[str, Any] = {
-            "name": name,
-            "busy": doors.busy(name),
-            "connection": policy.connection,
-            "connected": doors.connected(name),
-            "lock_via": policy.lock_via,
-            "offline": policy.offline,
-        }
-        if air is not None and name in air.locks:
-            view["radio"] = _air_view(air.locks[name], today)
-        locks.append(view)
-    return {"locks": locks}
-
-
-def _air_view(air: LockAir, today: int) -> dict[str, Any]:
-    return {
-        "adapter": air.adapter,
-        "rssi": None if air.rssi is None else round(air.rssi),
-        "heard_s_ago": None if air.last_heard_age is None else round(air.last_heard_age, 1),
-        "attempts": air.attempts,
-        "connections": air.connections,
-        "failures": dict(air.failures),
-        "connected_s_today": round(air.connected_s.get(today, 0.0), 1),
-    }
 
 
 def _iso(unix: float) -> str:

@@ -83,7 +83,7 @@ class Gate:
         self.parts = parts = HttpParts(
             doors=world.doors, ledger=world.ledger, clock=self.clock, tokens=tokens,
             new_id=lambda: f"op-{next(world.ids)}", stalled=lambda: False, air=lambda: None,
-            readiness=looked_at.parts,
+            states=world.states, memory=world.memory, readiness=looked_at.parts,
             records=RecordParts(
                 shelf=shelf, last_seq=shelf.last_seq, locks=(DOOR,), clock=self.clock,
                 audit=self.audit,

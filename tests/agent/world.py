@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 
 from bleagent.doors import Door, Doors
 from bleagent.issued import known_or_asked
+from bleagent.lock_states import LockStates
 from bleagent.model import (
     Action,
     LockFacts,
@@ -62,6 +63,7 @@ class World:
     tasks: TaskGroup
     doors: Doors
     ids: count[int]
+    states: LockStates
 
     def build(self, doors: dict[str, Door] | None = None, **ports: Any) -> None:
         """The doors anew, the same ones by default, with other ports where they are given."""
@@ -149,13 +151,14 @@ def make(
     doors = {DOOR: Door(facts, rules)}
     book = MemoryRecords()
     records = RecordPorts(book=book, config=lambda facts: known_or_asked(facts, cloud, memory))
+    states = LockStates()
     links = LinkPorts(
         radio=radio, memory=memory, clock=clock, new_iv=lambda: next(draws).to_bytes(16, "big"),
-        records=records,
+        records=records, heard=lambda lock, dps, event: states.heard(lock, dps, event, clock.now()),
     )  # fmt: skip
     ports = Ports(cloud=cloud, ledger=ledger, memory=memory, clock=clock)
     operated = Doors(doors, ports, supervise(doors, links, tasks), tasks)
-    return World(lock, radio, cloud, ledger, memory, book, clock, tasks, operated, count(1))
+    return World(lock, radio, cloud, ledger, memory, book, clock, tasks, operated, count(1), states)
 
 
 def rehearse(story: Callable[[World], Awaitable[T]], name: str = "v3.0", **options: Any) -> T:

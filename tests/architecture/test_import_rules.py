@@ -124,6 +124,7 @@ RULES: dict[str, Rule] = {
     "bleagent.watches": JOB,
     "bleagent.events": JOB,
     "bleagent.retention": JOB,
+    "bleagent.lock_states": JOB,
     "bleagent.issued_tokens": JOB,
     # It reads and makes texts; bytes that nobody can foretell are given to it.
     "bleagent.tokens": Rule(

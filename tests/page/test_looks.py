@@ -71,7 +71,9 @@ async def furnish(visit: Visit) -> None:
         rssi = next(heard)
         return {
             "locks": [
-                front | {"radio": {"rssi": rssi, "heard_s_ago": 1.2}},
+                front | {"radio": {"rssi": rssi, "heard_s_ago": 1.2},
+                         "state": {"battery": {"value": 64, "told_s_ago": 4200.0},
+                                   "bolt": {"value": "closed", "told_s_ago": 130.0}}},
                 front | {"name": "back", "connection": "held", "connected": True, "busy": False,
                          "radio": {"rssi": rssi - 14, "heard_s_ago": 130.0}},
             ]

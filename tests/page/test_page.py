@@ -340,6 +340,23 @@ async def test_events_are_followed_and_taken_up_again_by_the_last_id(visit: Visi
     assert seen[:3] == [None, "a2", "a3"][: len(seen)]
 
 
+async def test_what_the_lock_has_told_of_itself_is_shown(visit: Visit) -> None:
+    page = visit.page
+    await visit.answer_with(
+        "**/v1/locks",
+        lambda it: {"locks": [
+            one | {"state": {"battery": {"value": 64, "told_s_ago": 3.0},
+                             "bolt": {"value": "open", "told_s_ago": 200.0}},
+                   "offline_until": "2026-01-31T18:30:00+00:00"}
+            for one in it["locks"]
+        ]},
+    )  # fmt: skip
+    await visit.sign_in()
+    for words in ("64 %, told 3 s ago", "open, told 3 min ago", "opens until"):
+        await page.locator("dd", has_text=words).wait_for()
+    assert await page.locator("dt", has_text="Door").count() == 0  # it has said nothing of it
+
+
 async def test_signal_is_drawn_over_time_and_nothing_is_drawn_that_is_not_known(
     visit: Visit,
 ) -> None:

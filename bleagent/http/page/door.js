@@ -11,7 +11,7 @@ const FOLLOW_FOR = 45_000; // longer than any operation goes on
 const FOLLOW_EACH = 1_000;
 
 const WORKING = { unlock: "Opening …", lock: "Locking …" };
-const FACTS = ["Signal", "Last", "Last alarm"]; // in this order
+const FACTS = ["Battery", "Bolt", "Door", "Signal", "Last", "Last alarm", "Without cloud"]; // in this order
 const DO = { unlock: "Open", lock: "Lock" };
 
 export class Door {
@@ -69,6 +69,12 @@ export class Door {
         : `${signalWords(rssi)}, ${rssi} dBm` + (heard === null ? "" : `, heard ${ago(heard)} ago`));
     }
     if (rssi !== null) this.signal.add(Date.now(), rssi);
+    const { battery, battery_class: rough, bolt, door } = lock.state;
+    if (battery) this.#fact("Battery", `${battery.value} %, told ${ago(battery.told_s_ago)} ago`);
+    else if (rough) this.#fact("Battery", `${rough.value}, told ${ago(rough.told_s_ago)} ago`);
+    if (bolt) this.#fact("Bolt", `${bolt.value}, told ${ago(bolt.told_s_ago)} ago`);
+    if (door) this.#fact("Door", `${door.value}, told ${ago(door.told_s_ago)} ago`);
+    if (lock.offline_until) this.#fact("Without cloud", `opens until ${clock(lock.offline_until)}`);
   }
 
   // A record of it; those of old come in any order.

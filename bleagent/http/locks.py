@@ -1,0 +1,103 @@
+"""``GET /v1/locks``: each lock as it is known here. No lock is asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from fastapi import FastAPI
+
+from bleagent.doors import Door, Doors
+from bleagent.errors import StoreError
+from bleagent.issued import offline_until
+from bleagent.lock_states import LockStates, Told
+from bleagent.ports import Clock, LockMemory
+from bleagent.radio.airtime import DAY, LockAir, RadioAir
+
+from .record_views import iso
+from .requests import Reader
+
+LATELY = 60.0
+"""Seconds: a lock that was heard since then can be reached, as far as one can know."""
+PATIENCE = 1.0
+"""Seconds for the store; what it has not said until then is not told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockParts:
+    """What is known of locks. ``air``: ``None`` for a virtual lock."""
+
+    doors: Doors
+    clock: Clock
+    states: LockStates
+    memory: LockMemory | None
+    air: Callable[[], RadioAir | None]
+
+
+def add_locks(app: FastAPI, parts: LockParts) -> None:
+    """Add the route."""
+
+    @app.get("/v1/locks")
+    async def locks(_caller: Reader) -> dict[str, Any]:
+        air = parts.air()
+        return {"locks": [await _view(parts, name, air) for name in parts.doors.names]}
+
+
+async def _view(parts: LockParts, name: str, air: RadioAir | None) -> dict[str, Any]:
+    doors, now = parts.doors, parts.clock.now()
+    door = doors.door(name)
+    heard = None if air is None else air.locks.get(name)
+    view: dict[str, Any] = {
+        "name": name,
+        "busy": doors.busy(name),
+        "connection": door.policy.connection,
+        "connected": doors.connected(name),
+        "reachable": _reachable(heard, connected=doors.connected(name)),
+        "lock_via": door.policy.lock_via,
+        "offline": door.policy.offline,
+        "offline_until": await _offline_until(parts, door),
+        "state": {key: _told_view(told, now) for key, told in parts.states.of(name).items()},
+    }
+    if heard is not None:
+        view["radio"] = _air_view(heard, today=int(parts.clock.unix() // DAY))
+    return view
+
+
+def _reachable(heard: LockAir | None, *, connected: bool) -> bool | None:
+    """``None``: nobody can know."""
+    if connected:
+        return True
+    if heard is None:
+        return None
+    return heard.last_heard_age is not None and heard.last_heard_age < LATELY
+
+
+async def _offline_until(parts: LockParts, door: Door) -> str | None:
+    if parts.memory is None:
+        return None
+    until = None
+    with anyio.move_on_after(PATIENCE):
+        try:
+            until = await offline_until(door.facts, door.policy, parts.memory, parts.clock)
+        except StoreError:
+            return None
+    return None if until is None else iso(until)
+
+
+def _told_view(told: Told, now: float) -> Mapping[str, Any]:
+    return {"value": told.value, "told_s_ago": round(now - told.at, 1)}
+
+
+def _air_view(air: LockAir, today: int) -> dict[str, Any]:
+    """``today``: the UTC day (days since 1970)."""
+    return {
+        "adapter": air.adapter,
+        "rssi": None if air.rssi is None else round(air.rssi),
+        "heard_s_ago": None if air.last_heard_age is None else round(air.last_heard_age, 1),
+        "attempts": air.attempts,
+        "connections": air.connections,
+        "failures": dict(air.failures),
+        "connected_s_today": round(air.connected_s.get(today, 0.0), 1),
+    }
