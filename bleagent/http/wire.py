@@ -41,6 +41,8 @@ class WireLimits:
     """Bytes of an unfinished head."""
     tcp: int = 64
     """Connections over TCP; those of Unix sockets are counted apart (safety F4)."""
+    of_address: int = 32
+    """Those of one client on the network, so that nobody there has them all."""
     of_uid: int = 16
     """Connections of one uid."""
     unix: int = 64
@@ -81,7 +83,8 @@ class GuardedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Find out who it is; find a place or go; the time for the first head begins."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # every byte that is not taken counts
+        # Every byte that is not taken counts; that of TLS never resumes from 0.
+        transport.set_write_buffer_limits(high=1 if self.scheme == "https" else 0)
         try:
             self.peer = _peer(transport)
         except OSError:  # it is gone already
@@ -207,7 +210,8 @@ class GuardedProtocol(H11Protocol):
             and one.peer.local == self.peer.local
         ]
         if not self.peer.local:
-            return _room(others, self.limits.tcp)
+            same = [one for one in others if self.peer.remote and one.peer.name == self.peer.name]
+            return _room(same, self.limits.of_address) and _room(others, self.limits.tcp)
         same = [one for one in others if one.peer.uid == self.peer.uid]
         return _room(same, self.limits.of_uid) and _room(others, self.limits.unix)
 
