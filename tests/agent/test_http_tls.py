@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from uvicorn.server import ServerState
 from bleagent.certificate import pinned, read_certificate
 from bleagent.entrance import watch_end
 from bleagent.errors import CertificateError, ListenError
+from bleagent.http.handshakes import Handshakes
 from bleagent.http.limits import HandshakeLimits, Rate
 from bleagent.http.listeners import ListenSettings, listening
 from bleagent.http.peer import Peer
@@ -359,6 +360,51 @@ async def test_without_descriptors_it_waits_and_goes_on(
         async with serving(Tls(issued.identity())) as (_, port):
             assert (await ask(port, authority.trusted())).status_code == 200
     assert [line["event"] for line in lines].count("tls.not_accepting") == 2
+
+
+async def test_one_that_ends_before_it_began_is_hung_up_on_too(issued: Issued) -> None:
+    limits = HandshakeLimits(of_peer=1)
+    handshakes = Handshakes(Tls(issued.identity()), asyncio.Protocol, limits)
+    pairs = [socket.socketpair() for _ in range(2)]
+    for ours, _ in pairs:
+        handshakes._begin(ours, Peer(address="127.0.0.1"))
+    await handshakes.stop()
+    assert len(handshakes) == 0
+    for ours, theirs in pairs:
+        with theirs:
+            assert ours.fileno() == -1
+            assert theirs.recv(1) == b""
+
+
+async def test_many_that_wait_do_not_keep_others_waiting(issued: Issued) -> None:
+    handshakes = Handshakes(Tls(issued.identity()), asyncio.Protocol)
+    rounds, many = 0, 20
+    with listening(ListenSettings()) as listeners:
+        address = ("127.0.0.1", listeners.port)
+        waiting = [socket.create_connection(address) for _ in range(many)]
+        handshakes.start(listeners.sockets)
+        with monkeyed_begin(handshakes) as begun, anyio.fail_after(5):
+            while len(begun) < many:
+                rounds += 1
+                await asyncio.sleep(0)
+        await handshakes.stop()
+        for one in waiting:
+            one.close()
+    assert rounds >= many
+
+
+@contextlib.contextmanager
+def monkeyed_begin(handshakes: Handshakes) -> Iterator[list[Peer]]:
+    """Who has been accepted; each is hung up on."""
+    begun: list[Peer] = []
+
+    def begin(connected: socket.socket, peer: Peer) -> None:
+        connected.close()
+        begun.append(peer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handshakes, "_begin", begin)
+        yield begun
 
 
 async def test_a_new_identity_is_shown_from_the_next_connection_on(
