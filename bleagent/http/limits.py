@@ -90,7 +90,7 @@ class HandshakeLimits:
 
     within: float = 5.0
     """Seconds from the connection to the end of the handshake."""
-    close_within: float = 3.0
+    close_within: float = 2.0
     """Seconds for what is left of an answer, and the goodbye, when a connection is closed."""
     of_peer: int = 8
     """At one time; the oldest makes room."""

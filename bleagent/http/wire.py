@@ -132,10 +132,11 @@ class GuardedProtocol(H11Protocol):
             self._unread = self.loop.call_later(within, self.transport.abort)
 
     def shutdown(self) -> None:
-        """The agent stops; who does not read does not keep it from that."""
+        """The agent stops; who does not read, or says no goodbye, does not keep it from that."""
         super().shutdown()
-        if self._unread is not None:
-            self._unread.cancel()
+        if self._unread is not None or (self.scheme == "https" and self.idle):
+            if self._unread is not None:
+                self._unread.cancel()
             self._unread = self.loop.call_later(self.limits.stop_within, self.transport.abort)
 
     def resume_writing(self) -> None:

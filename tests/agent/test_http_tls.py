@@ -342,6 +342,21 @@ async def test_the_stop_waits_for_no_handshake(issued: Issued) -> None:
         await stream.aclose()
 
 
+async def test_the_stop_waits_for_nobody_who_says_no_goodbye(
+    authority: Authority, issued: Issued
+) -> None:
+    limits, wire = HandshakeLimits(close_within=60), WireLimits(stop_within=WITHIN, idle=60)
+    async with serving(Tls(issued.identity()), limits, wire) as (server, port):
+        idle = await secured(port, authority)
+        await idle.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"200" in await idle.receive()
+        await until(server, connections=1)
+        begun = anyio.current_time()
+    assert anyio.current_time() - begun < 0.9  # stop_within of the whole server is 1
+    with contextlib.suppress(anyio.BrokenResourceError):
+        await idle.aclose()
+
+
 async def test_without_descriptors_it_waits_and_goes_on(
     authority: Authority, issued: Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
