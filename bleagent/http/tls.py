@@ -66,6 +66,10 @@ def make_identity(certificates: str, key: Secret) -> Identity:
             raise CertificateError("the key of [http] tls is not that of its certificate") from None
         why = f": {error.reason}" if error.reason else ""
         raise CertificateError(f"certificate or key of [http] tls cannot be used{why}") from None
+    except OSError as error:  # no memory file, or no /proc, in the unit's sandbox
+        raise CertificateError(
+            f"the key of [http] tls cannot be handed to OpenSSL: {error.strerror}"
+        ) from None
     seen = _tried(context, pinned(certificates))
     return Identity(
         context=context,

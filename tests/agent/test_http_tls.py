@@ -104,6 +104,17 @@ def test_what_cannot_be_used_is_refused_in_words(authority: Authority, issued: I
         assert "canary" not in str(caught.value)
 
 
+def test_a_sandbox_without_memory_files_is_told(
+    issued: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_name: str) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("os.memfd_create", none)
+    with pytest.raises(CertificateError, match="OpenSSL: Function not implemented"):
+        issued.identity()
+
+
 def for_clients_only() -> Issued:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client")])
