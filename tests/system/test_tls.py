@@ -16,9 +16,11 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+from anyio.abc import Process
 
 from tests.agent.certificates import Authority
 from tests.system.daemon import TOKEN, unlock, unlock_when_rested
+from tests.system.following import follow
 from tests.system.test_http_attacks import HASTY, WITHIN, SocketSite, rest, through_socket
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +99,25 @@ async def test_a_door_opens_over_tls_and_beside_it_through_the_socket(tmp_path: 
     assert "Traceback" not in told
     assert TOKEN not in told
     assert "PRIVATE KEY" not in told
+
+
+async def test_who_follows_over_tls_is_told_and_holds_up_no_stop(tmp_path: Path) -> None:
+    site = SecuredSite(tmp_path)
+    daemon = site.daemon()
+    async with site.up(), daemon as (by_tcp, process), site.secured(by_tcp) as client:
+        await _follows_until_the_stop(client, process)
+
+
+async def _follows_until_the_stop(client: httpx.AsyncClient, process: Process) -> None:
+    async with follow(client) as followed:
+        assert (await unlock(client, "one")).json()["outcome"] == "confirmed"
+        await followed.until("operation", 1)
+        begun = anyio.current_time()
+        process.terminate()
+        with anyio.fail_after(10):
+            await process.wait()
+        assert anyio.current_time() - begun < 5
+        await followed.ended.wait()
 
 
 async def test_by_its_names_it_is_asked_for_and_by_no_other(tmp_path: Path) -> None:
