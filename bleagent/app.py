@@ -34,13 +34,15 @@ from .config.secrets import (
     load_vault_keys,
 )
 from .doors import Door, Doors
+from .entrance import reload_tls, tls_of, users_of, watch_end
 from .errors import AgentError, CloudError, VaultKeyMissing
 from .held_memory import HeldMemory
 from .http.app import HttpParts, guarded
 from .http.auth import Tokens
-from .http.callers import Callers, Users
+from .http.callers import Callers
 from .http.listeners import ListenSettings, handed_over, listening
 from .http.server import Server, make_server
+from .http.tls import Tls
 from .http.tokens import TokenParts
 from .issued_tokens import IssuedTokens
 from .model import LockFacts
@@ -96,6 +98,7 @@ async def _serve(
     on_ready: Callable[[int], None],
 ) -> None:
     clock = SystemClock(highest_trusted=await store.highest_trusted())
+    tls = tls_of(config, found.tls_key)
     watching = Watching(config, store, clock)
     audit, bell = watching.audit, watching.bell
     for record in await store.ledger.recover(unix=clock.unix()):
@@ -125,7 +128,7 @@ async def _serve(
         issued = IssuedTokens(store.tokens, clock, secrets.token_bytes)
         await issued.load()
         tokens, stall = Tokens(found.http_token, issued), StallWatch(clock)
-        users = _users(config)
+        users = users_of(config)
         allowed = Callers(tokens, users).require_good
         operations = Doors(doors, ports, supervisor, tasks, watching.doors, allowed=allowed)
         metrics = watching.shown(operations, cloud, radio)
@@ -135,6 +138,7 @@ async def _serve(
             clock=clock,
             tokens=tokens,
             users=users,
+            tls=tls,
             new_id=lambda: secrets.token_hex(12),
             stalled=stall.stalled,
             readiness=metrics.readiness.parts,
@@ -153,7 +157,9 @@ async def _serve(
         tasks.start_soon(metrics.readiness.run)
         tasks.start_soon(carrying.run)
         tasks.start_soon(forget_operations, store.ledger, clock, operations.settled)
-        tasks.start_soon(_reload_on_hangup, config, tokens, audit)
+        tasks.start_soon(_reload_on_hangup, config, tokens, tls, audit)
+        if tls is not None:
+            tasks.start_soon(watch_end, tls, clock)
         supervisor.start()
         if store.without_records is None:
             tasks.start_soon(_seal_anew, store, audit)
@@ -210,6 +216,7 @@ async def _listen(
     settings = ListenSettings(
         host=http.host if http.tcp else None, port=http.port, path=http.socket,
         group=http.socket_group, inherited=handed_over(os.environ, os.getpid()),
+        secured=parts.tls is not None,
     )  # fmt: skip
     with listening(settings) as listeners:
 
@@ -219,20 +226,11 @@ async def _listen(
             on_ready(listeners.port)
 
         app = guarded(parts, listeners.names, http.allowed_hosts)
-        server = make_server(app, ready, stop_within=STOP_GRACE, on_stop=on_stop)
+        server = make_server(app, ready, stop_within=STOP_GRACE, on_stop=on_stop, tls=parts.tls)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, server)
             await server.serve(sockets=listeners.sockets)
             tasks.cancel_scope.cancel()
-
-
-def _users(config: Config) -> Users:
-    """Whose programs may call without a token."""
-    named = config.http.users
-    return Users(
-        uids=frozenset().union(*(one.uids for one in named)),
-        gids=frozenset().union(*(one.gids for one in named)),
-    )
 
 
 async def _stop_on_signal(server: Server) -> None:
@@ -250,8 +248,10 @@ async def _keep_address(store: SqliteStore, lock: str, address: str) -> None:
         log.warning("address.not_kept", lock=lock, code=error.code)
 
 
-async def _reload_on_hangup(config: Config, tokens: Tokens, audit: AuditWriter) -> None:
-    """SIGHUP: the token is read again; operations of the old one stop before they are written."""
+async def _reload_on_hangup(
+    config: Config, tokens: Tokens, tls: Tls | None, audit: AuditWriter
+) -> None:
+    """SIGHUP: token and certificate are read again; of the old token nothing more is written."""
     with anyio.open_signal_receiver(signal.SIGHUP) as signals:
         async for _ in signals:
             try:
@@ -261,6 +261,8 @@ async def _reload_on_hangup(config: Config, tokens: Tokens, audit: AuditWriter) 
             else:
                 log.info("token.read", replaced=replaced)
                 audit.tell("token.read", replaced=replaced)
+            if tls is not None:
+                await reload_tls(config, tls)
 
 
 async def _keep_time(

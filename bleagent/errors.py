@@ -63,6 +63,15 @@ class ListenError(AgentError):
 # -- cloud
 
 
+class CertificateError(AgentError):
+    """The certificate of the HTTP trigger, or its key, cannot be used."""
+
+    code = "certificate-unusable"
+    advice = (
+        "Give [http] tls a certificate and its own key as PEM files, the key without a passphrase."
+    )
+
+
 class CloudError(AgentError):
     """Something between us and the vendor's cloud, or its own answer.
 

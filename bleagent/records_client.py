@@ -14,6 +14,7 @@ import httpx
 
 from protocol import Secret
 
+from .certificate import pinned, read_certificate
 from .config import Config, load_config
 from .config.secrets import credentials_directory, load_http_token
 from .errors import AgentError, ConfigError, SecretError
@@ -25,6 +26,8 @@ TIMEOUT = 10.0
 """Seconds for an answer; the daemon is on this machine."""
 VERIFY_TIMEOUT = 120.0
 """Seconds where the daemon has to ask the cloud, page after page."""
+
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where all of these is listened on
 
 Params = Sequence[tuple[str, str]]
 
@@ -92,6 +95,8 @@ class Address:
     token: Secret
     socket: Path | None = None
     """Its Unix socket, where it does not listen otherwise."""
+    certificate: Path | None = None
+    """The one that it shows, by its configuration: no other one is trusted then."""
 
 
 def find_daemon(config: Path | None, url: str | None, token_file: Path | None) -> Address:
@@ -101,6 +106,7 @@ def find_daemon(config: Path | None, url: str | None, token_file: Path | None) -
         ConfigError: too little is said (DaemonUnnamed), or the configuration cannot be used.
         SecretError: the token cannot be read.
     """
+    certificate = None
     if config is None and (url is None or token_file is None):
         raise DaemonUnnamed("it is not said which daemon to ask")
     read = None if config is None else load_config(config)
@@ -111,18 +117,21 @@ def find_daemon(config: Path | None, url: str | None, token_file: Path | None) -
         url = _url_of(read)
     elif read is not None:
         url, socket = "http://localhost", read.http.socket
+    if read is not None and read.http.tls is not None and str(url).startswith("https:"):
+        certificate = read.http.tls.certificate
     if token_file is not None:
         token = without_line_end(read_secret(token_file))
     elif read is not None:
         token = _token_of(read)
-    return Address(url=str(url).rstrip("/"), token=token, socket=socket)
+    return Address(url=str(url).rstrip("/"), token=token, socket=socket, certificate=certificate)
 
 
 def _url_of(config: Config) -> str:
     if config.http.port == 0:
         raise PortUnknown("[http] port is 0, any free one: this file does not say which")
-    host = f"[{config.http.host}]" if ":" in config.http.host else config.http.host
-    return f"http://{host}:{config.http.port}"
+    host = _ANY.get(config.http.host, config.http.host)
+    scheme = "http" if config.http.tls is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{config.http.port}"
 
 
 def _token_of(config: Config) -> Secret:
@@ -156,10 +165,12 @@ def _is_loopback(host: str) -> bool:
 class DaemonClient:
     """One command's conversation with the daemon; a context manager.
 
-    Every call raises DaemonAway, TokenRefused, NotTheDaemon or DaemonRefused.
+    Every call raises DaemonAway, TokenRefused, NotTheDaemon or DaemonRefused; to make one raises
+    CertificateError.
     """
 
     def __init__(self, address: Address) -> None:
+        shown = address.certificate
         self._url = address.url if address.socket is None else str(address.socket)
         through = None if address.socket is None else str(address.socket)
         self._client = httpx.Client(
@@ -167,7 +178,11 @@ class DaemonClient:
             headers={b"Authorization": b"Bearer " + address.token.reveal()},
             timeout=TIMEOUT,
             trust_env=False,
-            transport=httpx.HTTPTransport(uds=through, trust_env=False),
+            transport=httpx.HTTPTransport(
+                uds=through,
+                trust_env=False,
+                verify=True if shown is None else pinned(read_certificate(shown)),
+            ),
         )
 
     def __enter__(self) -> Self:
@@ -249,7 +264,12 @@ class DaemonClient:
             answer = self._client.request(method, path, **more)
         except httpx.TimeoutException:
             raise DaemonAway(f"no answer in time from {self._url}") from None
-        except httpx.TransportError:
+        except httpx.TransportError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise NotTheDaemon(
+                    f"what answers at {self._url} shows a certificate that is not trusted here "
+                    "(the daemon reads a new one on SIGHUP)"
+                ) from None
             raise DaemonAway(f"nobody answers at {self._url}") from None
         except (httpx.InvalidURL, httpx.DecodingError, UnicodeError):
             raise self._foreign() from None

@@ -25,7 +25,7 @@ from protocol.dpmap import LockGeneration
 
 from .base import Section, mismatch
 from .errors import explain
-from .http import HttpConfig, loopback
+from .http import HttpConfig, check_users, loopback
 from .radio import LockRadioConfig, RadioConfig, check_radio
 from .secret_source import SecretSource, absolute
 from .sinks import RecordsConfig, SinkConfig, check_sinks
@@ -218,6 +218,7 @@ class Config(Section):
                     raise mismatch(f'two locks with {key} "{value}"', "different ones")
         check_radio(self.radio, self.locks)
         check_sinks(self.sinks)
+        check_users(self.http.users, [lock.name for lock in self.locks])
         return self
 
     @property

@@ -6,12 +6,18 @@ import grp
 import ipaddress
 import pwd
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from bleagent.errors import TokenUnusable
+from bleagent.tokens import EVERY_SCOPE, parse_scopes
 
 from .base import Section, mismatch
+from .errors import WHOLE
 from .secret_source import SecretSource, absolute
 
 _NOBODY = 65534  # what every foreign uid looks like from within a user name space
@@ -19,9 +25,16 @@ _NOBODY = 65534  # what every foreign uid looks like from within a user name spa
 
 def loopback(host: str) -> str:
     """A host that nobody outside of this machine reaches. Raises ValueError."""
-    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+    if not _is_loopback(host):
         raise ValueError
     return host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _host(name: str) -> str:
@@ -39,12 +52,26 @@ def _socket_path(path: Path) -> Path:
     return path
 
 
+class HttpTls(Section):
+    """What the TCP listener shows: with it, other addresses than loopback may be listened on."""
+
+    certificate: Annotated[Path, AfterValidator(absolute)] = Field(
+        description="the absolute path of a PEM file: the certificate, then those between it and "
+        "its authority"
+    )
+    key: SecretSource = Field(description='{ credential = "NAME" } or { file = "PATH" }')
+
+
 class HttpUser(Section):
     """Programs of this uid, user or group need no token at the Unix socket."""
 
     uid: int | None = Field(default=None, ge=0, le=2**32 - 2, description="a uid")
     user: str | None = Field(default=None, min_length=1, description="a user's name")
     group: str | None = Field(default=None, min_length=1, description="a group's name")
+    scopes: tuple[str, ...] | None = Field(
+        default=None, description="an array of scopes, such as read and operate:LOCK"
+    )
+    """As a token's; without them all, as when there were none here."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -71,13 +98,32 @@ class HttpUser(Section):
         """As it is on this machine. Raises KeyError."""
         return frozenset() if self.group is None else frozenset((grp.getgrnam(self.group).gr_gid,))
 
+    @property
+    def granted(self) -> frozenset[str]:
+        """What these programs may do."""
+        return EVERY_SCOPE if self.scopes is None else frozenset(self.scopes)
+
+
+def check_users(users: tuple[HttpUser, ...], locks: Collection[str]) -> None:
+    """Whether what they may do is there, in the words of a token's scopes.
+
+    Raises:
+        PydanticCustomError: no scopes, or one that does not exist, or of a lock that does not.
+    """
+    for number, user in enumerate(users):
+        try:
+            parse_scopes(EVERY_SCOPE if user.scopes is None else user.scopes, locks)
+        except TokenUnusable as error:
+            said = {"number": number, "error": str(error)}
+            raise PydanticCustomError(WHOLE, "http.users[{number}]: {error}", said) from None
+
 
 class HttpConfig(Section):
-    """The HTTP trigger: loopback TCP, a Unix socket, or both."""
+    """The HTTP trigger: TCP (without TLS on loopback only), a Unix socket, or both."""
 
     tcp: bool = Field(default=True, description="true or false: listen on host and port")
-    host: Annotated[str, AfterValidator(loopback)] = Field(
-        default="127.0.0.1", description="a loopback address such as 127.0.0.1"
+    host: Annotated[str, AfterValidator(_host)] = Field(
+        default="127.0.0.1", description="an address such as 127.0.0.1, or a name"
     )
     port: int = Field(
         default=8580, ge=0, le=65535, description="a port from 0 (any free one) to 65535"
@@ -92,6 +138,7 @@ class HttpConfig(Section):
         Annotated[str, AfterValidator(_host), Field(description="a name or address without port")],
         ...,
     ] = Field(default=(), description="an array of names or addresses without port")
+    tls: HttpTls | None = Field(default=None, description="a table of certificate and key")
     users: tuple[HttpUser, ...] = Field(
         default=(), description="a section [[http.users]] for each of them"
     )
@@ -104,4 +151,11 @@ class HttpConfig(Section):
                 raise mismatch("neither tcp nor socket", "at least one of them")
             if self.socket_group is not None:
                 raise mismatch("socket_group without socket", "both")
+        if self.tls is None and not _is_loopback(self.host):
+            raise mismatch(
+                f'host "{self.host}" without tls',
+                "a loopback address, or tls too: others on the network would read the token",
+            )
+        if self.tls is not None and not self.tcp:
+            raise mismatch("tls without tcp", "both: the Unix socket needs none")
         return self

@@ -33,6 +33,7 @@ class Secrets:
     """What the configuration only points to. ``locks`` by name, keys included."""
 
     http_token: Secret
+    tls_key: Secret | None
     cloud_secret: Secret | None
     locks: Mapping[str, LockFacts] = field(repr=False)
     sinks: Mapping[str, Secret] = field(default_factory=dict, repr=False)
@@ -50,6 +51,7 @@ def load_secrets(config: Config, credentials: Path | None) -> Secrets:
     secret = config.cloud.secret
     return Secrets(
         http_token=load_http_token(config, credentials),
+        tls_key=load_tls_key(config, credentials),
         cloud_secret=None if secret is None else _line("cloud.secret", secret, credentials),
         locks={lock.name: _facts(lock, credentials) for lock in config.locks},
         sinks={
@@ -69,6 +71,12 @@ def credentials_directory() -> Path | None:
 def load_http_token(config: Config, credentials: Path | None) -> Secret:
     """The HTTP trigger's token, as it is now. Raises SecretError."""
     return _line("http.token", config.http.token, credentials)
+
+
+def load_tls_key(config: Config, credentials: Path | None) -> Secret | None:
+    """The key of the TCP listener's certificate, as it is now. Raises SecretError."""
+    tls = config.http.tls
+    return None if tls is None else _read("http.tls.key", tls.key, credentials)
 
 
 def cloud_settings(config: Config, secret: Secret | None) -> CloudSettings:

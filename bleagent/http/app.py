@@ -38,6 +38,7 @@ from .page_files import add_page
 from .problems import problem, problem_of
 from .records import RecordParts, add_records
 from .rules import Rules
+from .tls import Tls
 from .tokens import TokenParts, add_tokens
 
 HELP = (
@@ -76,6 +77,8 @@ class HttpParts:
     """``None``: no records are kept, and who asks for them is told so."""
     users: Users = field(default_factory=Users)
     """Who needs no token at the Unix socket."""
+    tls: Tls | None = None
+    """``None``: TCP is spoken as it is, on loopback."""
     issued: TokenParts | None = None
     """``None``: there is the configuration's token only."""
     metrics: MetricParts | None = None
@@ -95,7 +98,10 @@ def guarded(
 ) -> ASGIApp:
     """The application behind its guard; ``names`` and addresses are those it is asked for by."""
     callers = parts.callers()
-    rules = Rules(hosts=names, allowed_hosts=allowed_hosts, is_token=callers.is_token)
+    rules = Rules(
+        hosts=names, allowed_hosts=allowed_hosts, is_token=callers.is_token,
+        certified=tuple if parts.tls is None else parts.tls.names,
+    )  # fmt: skip
     app = Guard(create_app(parts), rules, callers, parts.clock, parts.limits, parts.audit)
     return app if parts.metrics is None else Counted(app, parts.metrics.tally)
 

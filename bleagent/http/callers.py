@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bleagent.errors import ScopeMissing
 from bleagent.model import Principal
-from bleagent.tokens import EVERY_SCOPE
+from bleagent.tokens import EVERY_SCOPE, allows, operate
 
 from .auth import Tokens, Unauthorized
 from .peer import NOBODY, UNKNOWN, Peer
 
 
-@dataclass(frozen=True, slots=True)
-class Users:
-    """Whose programs may call through the Unix socket without a token.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Programs of a uid or a group, and what they may do."""
 
-    ``uids`` and ``gids`` are those of ``[[http.users]]``. Root is one only if it is named; a
-    hidden uid never is.
+    uids: frozenset[int] = frozenset()
+    gids: frozenset[int] = frozenset()
+    scopes: frozenset[str] = EVERY_SCOPE
+
+    def is_behind(self, peer: Peer) -> bool:
+        """Whether it is one of these."""
+        return peer.uid in self.uids or not peer.gids.isdisjoint(self.gids)
+
+
+class Users:
+    """Whose programs may call through the Unix socket without a token: ``[[http.users]]``.
+
+    Root is one only if it is named; a hidden uid never is.
     """
 
-    uids: Collection[int] = ()
-    gids: Collection[int] = ()
+    def __init__(self, users: Iterable[User] = ()) -> None:
+        self._users = tuple(users)
 
     def principal(self, peer: Peer) -> Principal | None:
-        """The caller behind a connection, if it is a mapped one.
-
-        The one place where it will be decided what a uid may do; today a mapped one may all.
-        """
+        """The caller behind a connection, if it is a mapped one; it may what any of them may."""
         if peer.uid is None or peer.uid == NOBODY:
             return None
-        if peer.uid not in self.uids and peer.gids.isdisjoint(self.gids):
+        found = [user.scopes for user in self._users if user.is_behind(peer)]
+        if not found:
             return None
-        return Principal(id=f"uid:{peer.uid}", scopes=EVERY_SCOPE)
+        return Principal(id=f"uid:{peer.uid}", scopes=frozenset().union(*found))
 
 
 class Callers:
@@ -66,5 +76,7 @@ class Callers:
 
     def require_good(self, principal: Principal, lock: str) -> None:
         """Asked again at the commit point. Raises AgentError, as ``Tokens.require_good``."""
-        if not principal.id.startswith("uid:"):  # users change with a restart only
+        if not principal.id.startswith("uid:"):
             self._tokens.require_good(principal, lock)
+        elif not allows(principal.scopes, operate(lock)):  # users change with a restart only
+            raise ScopeMissing(f"it takes the scope {operate(lock)}")

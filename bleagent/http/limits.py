@@ -84,6 +84,28 @@ class Limits:
     """Lines of the log about refused requests of one client: nobody fills the disk with them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeLimits:
+    """How slow and how many; what is counted by a minute holds for the network, not loopback."""
+
+    within: float = 5.0
+    """Seconds from the connection to the end of the handshake."""
+    close_within: float = 2.0
+    """Seconds for what is left of an answer, and the goodbye, when a connection is closed."""
+    of_peer: int = 8
+    """At one time; the oldest makes room."""
+    at_once: int = 32
+    """Of all together."""
+    rate: Rate = Rate(burst=20, per_minute=120)
+    """Of one peer."""
+    rate_all: Rate = Rate(burst=40, per_minute=600)
+    """Of all together."""
+    told: Rate = Rate(burst=5, per_minute=1)
+    """Lines of the log about failed ones of one peer."""
+    told_all: Rate = Rate(burst=20, per_minute=20)
+    """Those of all together."""
+
+
 _ALL = "all"
 
 
@@ -109,19 +131,20 @@ class Strangers:
 
     def came(self, client: str, now: float) -> float:
         """A request without a credential: 0, or the seconds for which there are no more."""
-        return _both(self._anonymous, self._anonymous_all, client, now)
+        return take_both(self._anonymous, self._anonymous_all, client, now)
 
     def was_wrong(self, client: str, now: float) -> float:
         """A request with a wrong one: the same."""
         self.failed += 1
-        return _both(self._failures, self._failures_all, client, now)
+        return take_both(self._failures, self._failures_all, client, now)
 
     def to_tell(self, client: str, now: float) -> bool:
         """Whether a failure is written down: one for a client and minute (safety F4)."""
         return not self._told.take(client, now)
 
 
-def _both(own: Buckets, whole: Buckets, client: str, now: float) -> float:
+def take_both(own: Buckets, whole: Buckets, client: str, now: float) -> float:
+    """Take one of a client's own and one of all together, or none: the seconds until there is."""
     wait = max(own.wait(client, now), whole.wait(_ALL, now))
     if not wait:
         own.take(client, now)

@@ -1,4 +1,6 @@
-"""The sockets that the trigger listens on: loopback TCP, and a Unix socket in the file system.
+"""The sockets that the trigger listens on: TCP, and a Unix socket in the file system.
+
+Without TLS there is no other TCP than that of loopback, whoever has bound it.
 
 The Unix socket is bound here and not by the server, which would let everybody write to it; what
 lies at its path is removed only if it is a dead socket of ours (reference: safety F5).
@@ -35,10 +37,11 @@ _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenSettings:
-    """Where to listen; without ``host`` not over TCP."""
+    """Where to listen; without ``host`` not over TCP, ``secured`` if that is in TLS."""
 
     host: str | None = "127.0.0.1"
     port: int = 0
+    secured: bool = False
     path: Path | None = None
     inherited: int = 0
     """Sockets that systemd hands over (sd_listen_fds(3)), each instead of one of its kind."""
@@ -63,18 +66,23 @@ def listening(settings: ListenSettings) -> Iterator[Listeners]:
         ListenError: one of them cannot be had; says which and why.
     """
     with ExitStack() as stack:
-        found = _inherited(stack, settings.inherited)
+        found = _inherited(stack, settings.inherited, secured=settings.secured)
         families = {one.family for one in found}
         if settings.host is not None and families <= {socket.AF_UNIX}:
-            found += _tcp(stack, settings.host, settings.port)
+            found += _tcp(stack, settings.host, settings.port, secured=settings.secured)
         addresses = [one.getsockname() for one in found if one.family != socket.AF_UNIX]
         if settings.path is not None and socket.AF_UNIX not in families:
             found.append(stack.enter_context(_unix(settings.path, settings.group)))
         yield Listeners(
             sockets=found,
             port=addresses[0][1] if addresses else 0,
-            names=frozenset((settings.host or "localhost", *(one[0] for one in addresses))),
+            names=_names(settings.host or "localhost", *(one[0] for one in addresses)),
         )
+
+
+def _names(*found: str) -> frozenset[str]:
+    """Of these those that say which machine is meant: 0.0.0.0 is no name."""
+    return frozenset(one for one in found if one not in ("0.0.0.0", "::"))  # noqa: S104 - left out
 
 
 def handed_over(environ: Mapping[str, str], pid: int) -> int:
@@ -84,7 +92,7 @@ def handed_over(environ: Mapping[str, str], pid: int) -> int:
     return int(count) if mine else 0
 
 
-def _inherited(stack: ExitStack, count: int) -> list[socket.socket]:
+def _inherited(stack: ExitStack, count: int, *, secured: bool) -> list[socket.socket]:
     """Sockets from ``FIRST_INHERITED`` on. Raises ListenError."""
     found: list[socket.socket] = []
     for number in range(FIRST_INHERITED, FIRST_INHERITED + count):
@@ -95,14 +103,19 @@ def _inherited(stack: ExitStack, count: int) -> list[socket.socket]:
             raise _error(f"the inherited descriptor {number}", error) from None
         if one.type != socket.SOCK_STREAM or not listens:
             raise ListenError(f"descriptor {number}: expected a listening stream socket")
-        if one.family != socket.AF_UNIX:
-            address = ipaddress.ip_address(one.getsockname()[0])
-            if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
-                raise ListenError(f"descriptor {number}: found {address}, expected loopback")
+        if one.family != socket.AF_UNIX and not secured:
+            _require_loopback(f"descriptor {number}", one.getsockname()[0])
         os.set_inheritable(number, False)  # noqa: FBT003 - its only way
         _empty(one)
         found.append(one)
     return found
+
+
+def _require_loopback(what: str, found: str) -> None:
+    """Raises ListenError."""
+    address = ipaddress.ip_address(found.partition("%")[0])
+    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+        raise ListenError(f"{what}: found {address}, expected loopback: there is no [http] tls")
 
 
 def _empty(listener: socket.socket) -> None:
@@ -123,19 +136,24 @@ def _empty(listener: socket.socket) -> None:
         log.warning("listener.queue_closed", connections=closed)
 
 
-def _tcp(stack: ExitStack, host: str, port: int) -> list[socket.socket]:
+def _tcp(stack: ExitStack, host: str, port: int, *, secured: bool) -> list[socket.socket]:
     """One for each address of the name that this machine has. Raises ListenError."""
     bound: list[socket.socket] = []
     missing: OSError | None = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    ):
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise ListenError(f"{host} cannot be looked up: {error.strerror}") from None
+    for family, kind, protocol, _, address in found:
+        if not secured:
+            _require_loopback(host, str(address[0]))
         try:
             one = stack.enter_context(socket.socket(family, kind, protocol))
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.bind((address[0], port or (bound[0].getsockname()[1] if bound else 0)))
+            port = port or (bound[0].getsockname()[1] if bound else 0)
+            one.bind((address[0], port, *address[2:]))
             one.listen(BACKLOG)
         except OSError as error:
             if error.errno not in _NOT_HERE:

@@ -29,7 +29,8 @@ ABOUT = (
 )
 TOKEN = (
     "`Authorization: Bearer TOKEN`. The names beside it are the scopes that the token needs. A "
-    "program whose uid is mapped in `[[http.users]]` needs none over the Unix socket."
+    "program whose uid is mapped in `[[http.users]]` needs none over the Unix socket; its scopes "
+    "are there."
 )
 
 

@@ -48,6 +48,15 @@ class Peer:
         return f"tcp {self.address}" if self.uid is None else f"socket uid:{self.uid}"
 
     @property
+    def remote(self) -> bool:
+        """Whether it is not known to be a program of this machine."""
+        try:
+            found = ipaddress.ip_address(self.address or "")
+        except ValueError:
+            return not self.local
+        return not (getattr(found, "ipv4_mapped", None) or found).is_loopback
+
+    @property
     def name(self) -> str:
         """What counts as one client: a uid, an address, of IPv6 the network of one home (/64)."""
         if self.uid is not None:

@@ -85,7 +85,8 @@ _PLAIN = (
     ),
     _plain(
         421, "host-not-allowed", "Host is none of this agent's names (DNS rebinding).",
-        "Ask for localhost or the configured address, or add the name to [http] allowed_hosts.",
+        "Ask for localhost, the configured address or a name of the certificate, or add the name "
+        "to [http] allowed_hosts.",
     ),
     _plain(
         429, "too-many-requests",

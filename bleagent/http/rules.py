@@ -78,12 +78,14 @@ class Rules:
     """The rules of one daemon.
 
     ``hosts``: names and addresses under which we are asked for over TCP; over a Unix socket only
-    ``LOOPBACK_NAMES`` and ``allowed_hosts`` are good. ``is_token``: whether a text is a valid
+    ``LOOPBACK_NAMES`` and ``allowed_hosts`` are good. ``certified``: those of the certificate of
+    now, over TCP too. ``is_token``: whether a text is a valid
     token, so that it is recognised under whatever name it is sent.
     """
 
     hosts: Iterable[str] = ()
     allowed_hosts: Iterable[str] = ()
+    certified: Callable[[], Iterable[str]] = tuple
     is_token: Callable[[str], bool] = lambda _: False
     _tcp: frozenset[str] = field(init=False)
     _unix: frozenset[str] = field(init=False)
@@ -108,13 +110,18 @@ class Rules:
 
     def _misdirected(self, head: Head) -> Refusal | None:
         name = _host_name(head.one(b"host"))
-        if name is not None and name in (self._unix if head.peer.local else self._tcp):
+        if name is not None and self._is_ours(name, head.peer):
             return None
         return Refusal(
             status=421, code="host-not-allowed", detail="this Host is none of this agent's names",
-            advice="Ask for localhost or the configured address, or add the name to "
-            "[http] allowed_hosts.",
+            advice="Ask for localhost, the configured address or a name of the certificate, or "
+            "add the name to [http] allowed_hosts.",
         )  # fmt: skip
+
+    def _is_ours(self, name: str, peer: Peer) -> bool:
+        if peer.local:
+            return name in self._unix
+        return name in self._tcp or name in map(_plain, self.certified())
 
     def _exposed(self, head: Head) -> Refusal | None:
         if not (head.query or _TOKEN.search(head.raw_path)):

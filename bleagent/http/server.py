@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from socket import socket
+from socket import AF_UNIX, socket
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from .handshakes import Handshakes
+from .limits import HandshakeLimits
+from .tls import Tls
 from .wire import GuardedProtocol, WireLimits
 
 
@@ -25,17 +29,24 @@ _NOT_BY_EVERYBODY = _NotByEverybody()
 
 
 class Server(uvicorn.Server):
-    """uvicorn that leaves signals to us, and says when it listens and when it begins to stop."""
+    """uvicorn that leaves signals to us, and says when it listens and when it begins to stop.
+
+    TCP in TLS is ours too: uvicorn would speak it through the Unix socket as well, and with one
+    certificate for ever.
+    """
 
     def __init__(
         self,
         config: uvicorn.Config,
         on_ready: Callable[[], None],
         on_stop: Callable[[], None],
+        tls: Tls | None,
+        limits: HandshakeLimits | None,
     ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._on_stop = on_stop
+        self._handshakes = None if tls is None else Handshakes(tls, self._protocol, limits)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -44,14 +55,31 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Listen, and say so."""
-        await super().startup(sockets)
+        secured = [one for one in sockets or () if self._is_secured(one)]
+        await super().startup([one for one in sockets or () if not self._is_secured(one)])
         if self.started:
+            if self._handshakes is not None:
+                self._handshakes.start(secured)
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Answer what was asked, and stop; an answer without an end must end by ``on_stop``."""
+        """Answer what was asked, and stop; an answer without an end must end by ``on_stop``.
+
+        Who is not through the handshake is not waited for.
+        """
         self._on_stop()
+        if self._handshakes is not None:
+            await self._handshakes.stop()
         await super().shutdown(sockets)
+
+    def _is_secured(self, listener: socket) -> bool:
+        return self._handshakes is not None and listener.family != AF_UNIX
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 def make_server(
@@ -61,8 +89,10 @@ def make_server(
     stop_within: float,
     limits: WireLimits | None = None,
     on_stop: Callable[[], None] = lambda: None,
+    tls: Tls | None = None,
+    handshakes: HandshakeLimits | None = None,
 ) -> Server:
-    """A server of ``app``; it serves with ``serve(sockets=...)``."""
+    """A server of ``app``; it serves with ``serve(sockets=...)``, over TCP in ``tls`` if given."""
     logging.getLogger("uvicorn.error").addFilter(_NOT_BY_EVERYBODY)
     limits = WireLimits() if limits is None else limits
     config = uvicorn.Config(
@@ -79,4 +109,4 @@ def make_server(
         server_header=False,
         timeout_graceful_shutdown=int(stop_within),
     )
-    return Server(config, on_ready, on_stop)
+    return Server(config, on_ready, on_stop, tls, handshakes)

@@ -41,6 +41,8 @@ class WireLimits:
     """Bytes of an unfinished head."""
     tcp: int = 64
     """Connections over TCP; those of Unix sockets are counted apart (safety F4)."""
+    of_address: int = 32
+    """Those of one client on the network, so that nobody there has them all."""
     of_uid: int = 16
     """Connections of one uid."""
     unix: int = 64
@@ -81,7 +83,8 @@ class GuardedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Find out who it is; find a place or go; the time for the first head begins."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # every byte that is not taken counts
+        # Every byte that is not taken counts; that of TLS never resumes from 0.
+        transport.set_write_buffer_limits(high=1 if self.scheme == "https" else 0)
         try:
             self.peer = _peer(transport)
         except OSError:  # it is gone already
@@ -129,10 +132,11 @@ class GuardedProtocol(H11Protocol):
             self._unread = self.loop.call_later(within, self.transport.abort)
 
     def shutdown(self) -> None:
-        """The agent stops; who does not read does not keep it from that."""
+        """The agent stops; who does not read, or says no goodbye, does not keep it from that."""
         super().shutdown()
-        if self._unread is not None:
-            self._unread.cancel()
+        if self._unread is not None or (self.scheme == "https" and self.idle):
+            if self._unread is not None:
+                self._unread.cancel()
             self._unread = self.loop.call_later(self.limits.stop_within, self.transport.abort)
 
     def resume_writing(self) -> None:
@@ -207,7 +211,8 @@ class GuardedProtocol(H11Protocol):
             and one.peer.local == self.peer.local
         ]
         if not self.peer.local:
-            return _room(others, self.limits.tcp)
+            same = [one for one in others if self.peer.remote and one.peer.name == self.peer.name]
+            return _room(same, self.limits.of_address) and _room(others, self.limits.tcp)
         same = [one for one in others if one.peer.uid == self.peer.uid]
         return _room(same, self.limits.of_uid) and _room(others, self.limits.unix)
 

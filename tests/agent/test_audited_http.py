@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from bleagent.http.app import guarded
 from bleagent.http.auth import Tokens
-from bleagent.http.callers import Callers, Users
+from bleagent.http.callers import Callers, User, Users
 from bleagent.http.guard import AUDITED
 from bleagent.http.peer import STATE, Peer
 from bleagent.http.requests import principal
@@ -90,7 +90,7 @@ def test_wrong_tokens_are_a_row_for_a_client_and_minute_and_few_in_all() -> None
 
 @pytest.mark.anyio
 async def test_a_caller_at_the_socket_is_told_by_uid() -> None:
-    callers = Callers(Tokens(Secret("t" * 20)), Users(uids={7}))
+    callers = Callers(Tokens(Secret("t" * 20)), Users([User(uids=frozenset({7}))]))
     request = Request({"type": "http", "state": {STATE: Peer(uid=7)}, "app": _App(callers)})
     found = await principal(request)
     assert (found.id, found.via) == ("uid:7", "socket uid:7")

@@ -12,6 +12,7 @@ from bleagent.config.file import load_config
 from bleagent.config.secrets import cloud_settings, load_secrets, load_vault_key, load_vault_keys
 from bleagent.errors import ConfigError, SecretError
 from bleagent.policy import CodeSource, Connection, DeviceRandom, LockVia, Offline, Policy, SnStart
+from bleagent.tokens import EVERY_SCOPE
 from protocol import DpName, InstructionAir, Secret
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,11 +84,13 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
 
 def test_each_section_that_the_example_comments_out_can_be_used(tmp_path: Path) -> None:
     lines = [
-        re.sub(r"^#(?=   [a-z_]+ = | \[\[(sinks|http\.users)\])", "", line)
+        re.sub(r"^#(?=   [a-z_]+ = | \[\[(sinks|http\.users)\]| \[http\.tls\])", "", line)
         for line in EXAMPLE.read_text(encoding="utf-8").splitlines()
     ]
     config = load_config(written(tmp_path, "\n".join(lines)))
     assert [one.uids for one in config.http.users] == [{1000}]
+    assert [one.granted for one in config.http.users] == [{"read", "operate:*"}]
+    assert config.http.tls is not None
     assert [one.type for one in config.sinks] == ["openapi", "tuyalink", "webhook", "file"]
     plain = {"name": None, "tls": True, "allow_private": False, "max_bytes": 10_000_000, "keep": 5}
     for sink in config.sinks:
@@ -123,6 +126,21 @@ def test_users_are_looked_up_on_this_machine(tmp_path: Path) -> None:
     assert (http.tcp, http.socket) == (False, Path("/run/bleagent/http.sock"))
 
 
+def test_what_users_may_do_is_all_unless_it_is_said(tmp_path: Path) -> None:
+    users = '[[http.users]]\nuid = 7\n[[http.users]]\nuid = 8\nscopes = ["read", "operate:*"]\n'
+    http = load_config(written(tmp_path, HTTP + users + CLOUD + LOCK)).http
+    assert [one.granted for one in http.users] == [EVERY_SCOPE, {"read", "operate:*"}]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "gate.lan"])  # noqa: S104
+def test_with_tls_others_may_be_listened_to(tmp_path: Path, host: str) -> None:
+    more = f'host = "{host}"\ntls = {{ certificate = "/c", key = {{ file = "/k" }} }}\n'
+    http = load_config(written(tmp_path, HTTP + more + CLOUD + LOCK)).http
+    assert http.host == host
+    assert http.tls is not None
+    assert http.tls.certificate == Path("/c")
+
+
 USER = HTTP + "[[http.users]]\n"
 PATH_OF_SOCKET = "expected the absolute path of a Unix socket, of at most 100 bytes"
 
@@ -140,6 +158,29 @@ PATH_OF_SOCKET = "expected the absolute path of a Unix socket, of at most 100 by
         (USER + 'user = "no-such-user"\n', 'found user "no-such-user", expected one of this'),
         (USER + "uid = -1\n", "http.users[0].uid: found -1, expected a uid"),
         (USER + "uid = 65534\n", "found uid of 65534, expected one that is not everybody's"),
+        (USER + "uid = 1\nscopes = []\n", "the file: http.users[0]: scopes: found 0, expected 1"),
+        (USER + 'uid = 1\nscopes = ["write"]\n', "http.users[0]: scope: found 'write', expected"),
+        (USER + 'uid = 1\nscopes = ["operate:{x}"]\n', "scope: found 'operate:{x}', expected read"),
+        (
+            USER + 'uid = 1\n[[http.users]]\nuid = 2\nscopes = ["read", "operate:attic"]\n',
+            "http.users[1]: scope: found 'operate:attic', expected one of the locks front-door",
+        ),
+        (HTTP + 'host = "gate.lan"\n', 'found host "gate.lan" without tls, expected a loopback'),
+        (HTTP + 'host = "a b"\n', 'http.host: found "a b", expected an address such as 127.0.0.1'),
+        (HTTP + 'tls = { certificate = "/c" }\n', "http.tls.key: found nothing, expected { cred"),
+        (
+            HTTP + 'tls = { certificate = "c", key = { file = "/k" } }\n',
+            'http.tls.certificate: found "c", expected the absolute path of a PEM file',
+        ),
+        (
+            HTTP + 'tls = { certificate = "/c", key = "-----BEGIN" }\n',
+            "http.tls.key: found text, expected { credential",
+        ),
+        (
+            HTTP + 'tcp = false\nsocket = "/x"\n'
+            'tls = { certificate = "/c", key = { file = "/k" } }\n',
+            "http: found tls without tcp, expected both",
+        ),
     ],
 )  # fmt: skip
 def test_where_the_trigger_cannot_listen(tmp_path: Path, section: str, words: str) -> None:
@@ -263,7 +304,7 @@ LITERAL = (
             '[http]\ntokn = "canary"',
             (
                 "http.tokn: found an unknown key, expected one of tcp, host, port, socket, "
-                "socket_group, allowed_hosts, users, token"
+                "socket_group, allowed_hosts, tls, users, token"
             ),
         ),
         (
@@ -284,7 +325,10 @@ LITERAL = (
         (
             "[http]",
             '[http]\nhost = "0.0.0.0"',
-            ('http.host: found "0.0.0.0", expected a loopback address such as 127.0.0.1'),
+            (
+                'http: found host "0.0.0.0" without tls, expected a loopback address, or tls too: '
+                "others on the network would read the token"
+            ),
         ),
         (HTTP, "", "http: found nothing, expected a section [http]"),
         (HTTP, 'http = "x"\n', 'http: found "x", expected a section [http]'),

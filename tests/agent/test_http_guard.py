@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from bleagent.errors import ListenError
 from bleagent.http.auth import Tokens, Unauthorized
-from bleagent.http.callers import Callers, Users
+from bleagent.http.callers import Callers, User, Users
 from bleagent.http.guard import Guard
 from bleagent.http.limits import Buckets, Limits, Rate, Strangers
 from bleagent.http.listeners import ListenSettings, handed_over, listening
@@ -224,11 +224,12 @@ def test_other_questions_are_none(query: str) -> None:
 
 def test_a_hidden_uid_is_always_refused() -> None:
     assert code(peer=Peer(uid=NOBODY), authorization=f"Bearer {TOKEN}") == "caller-unknown"
-    assert Users(uids=(NOBODY,)).principal(Peer(uid=NOBODY)) is None
+    assert Users([User(uids=frozenset({NOBODY}))]).principal(Peer(uid=NOBODY)) is None
 
 
-def callers(**users: Any) -> Callers:
-    return Callers(Tokens(Secret(TOKEN)), Users(**users))
+def callers(uids: Collection[int] = (), gids: Collection[int] = ()) -> Callers:
+    user = User(uids=frozenset(uids), gids=frozenset(gids))
+    return Callers(Tokens(Secret(TOKEN)), Users([user]))
 
 
 def test_a_mapped_uid_or_group_is_a_caller() -> None:
@@ -254,7 +255,7 @@ def test_a_token_that_is_shown_decides_alone() -> None:
 
 def test_a_local_caller_stays_good_when_the_token_is_replaced() -> None:
     tokens = Tokens(Secret(TOKEN))
-    both = Callers(tokens, Users(uids={1000}))
+    both = Callers(tokens, Users([User(uids=frozenset({1000}))]))
     by_token, by_uid = both.principal(f"Bearer {TOKEN}"), both.principal(None, LOCAL)
     tokens.replace(Secret("another"))
     both.require_good(by_uid, "front")

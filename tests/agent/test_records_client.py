@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bleagent.errors import AgentError, SecretError
-from bleagent.records_client import DaemonUnnamed, find_daemon
+from bleagent.errors import AgentError, CertificateError, SecretError
+from bleagent.records_client import DaemonClient, DaemonUnnamed, find_daemon
 
 TOKEN = "CANARY-token-0123456789"
 
@@ -41,6 +41,28 @@ def test_the_configuration_says_where_and_what_to_show(tmp_path: Path, http: str
     assert found.url == url
     assert found.token.reveal() == TOKEN.encode()
     assert TOKEN not in repr(found)
+
+
+SHOWN = 'tls = { certificate = "/c.pem", key = { file = "/k" } }\n'
+
+
+@pytest.mark.parametrize(
+    ("http", "url"),
+    [
+        ("", "https://127.0.0.1:8580"), ('host = "0.0.0.0"', "https://127.0.0.1:8580"),
+        ('host = "::"', "https://[::1]:8580"), ('host = "gate.lan"', "https://gate.lan:8580"),
+    ],
+)  # fmt: skip
+def test_with_tls_only_the_configured_certificate_is_trusted(
+    tmp_path: Path, http: str, url: str
+) -> None:
+    config = configured(tmp_path, f"{SHOWN}{http}")
+    found = find_daemon(config, None, None)
+    assert (found.url, found.certificate) == (url, Path("/c.pem"))
+    assert find_daemon(config, "https://gate.lan", None).certificate == Path("/c.pem")
+    assert find_daemon(config, "http://[::1]:1", None).certificate is None
+    with pytest.raises(CertificateError, match="No such file"):
+        DaemonClient(found)
 
 
 def test_what_is_said_counts_more_and_is_enough(tmp_path: Path) -> None:

@@ -160,6 +160,10 @@ RULES: dict[str, Rule] = {
     "bleagent.carrying": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
+    # Its part for who comes in: users, and the certificate of the listener.
+    "bleagent.entrance": Rule(
+        never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
+    ),
     # Its part for how things are: metrics and readiness.
     "bleagent.watching": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},

@@ -1,7 +1,7 @@
 """The daemon with little patience: ``hasty_daemon.py SECONDS run ...``.
 
-Heads, bodies and readers have so many seconds, four may connect at once, and three openings go
-before a caller has to wait.
+Heads, bodies, readers and handshakes have so many seconds, four may connect at once, and three
+openings go before a caller has to wait.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from bleagent import start
-from bleagent.http.limits import Limits, Rate
+from bleagent.http.limits import HandshakeLimits, Limits, Rate
 from bleagent.http.wire import WireLimits
 
 CONNECTIONS = 4
@@ -27,6 +27,9 @@ if __name__ == "__main__":
         of_uid=CONNECTIONS, unix=CONNECTIONS,
     )  # fmt: skip
     limits = Limits(operations=Rate(burst=OPERATIONS, per_minute=1))
-    hurried.make_server = lambda *given, **named: make_server(*given, **named, limits=wire)
+    handshakes = HandshakeLimits(within=within)
+    hurried.make_server = lambda *given, **named: make_server(
+        *given, **named, limits=wire, handshakes=handshakes
+    )
     hurried.HttpParts = lambda **named: parts(**named, limits=limits)
     raise SystemExit(start.main(sys.argv[2:]))
