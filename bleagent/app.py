@@ -50,6 +50,7 @@ from .ports import Bluetooth, LockRadio
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
 from .session import LinkPorts
+from .sharing import Sharings
 from .stall import StallWatch
 from .supervisor import Supervisor
 from .unlock import Ports
@@ -121,9 +122,9 @@ async def _serve(
         await issued.load()
         tokens, stall = Tokens(found.http_token, issued), StallWatch(clock)
         users = _users(config)
-        allowed = Callers(tokens, users).require_good
+        sharings = Sharings(doors, cloud, clock, Callers(tokens, users).require_good)
         listener = everyone(Listener, told, watching.tally)
-        operations = Doors(doors, ports, supervisor, tasks, listener, allowed=allowed)
+        operations = Doors(doors, ports, supervisor, tasks, listener, allowed=sharings.require_good)
         metrics = watching.shown(operations, cloud, radio)
         parts = HttpParts(
             doors=operations,
@@ -138,6 +139,7 @@ async def _serve(
             records=carrying.shown(),
             issued=TokenParts(issued=issued, clock=clock, locks=doors),
             metrics=metrics,
+            sharings=sharings,
         )
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
         tasks.start_soon(stall.run)

@@ -24,6 +24,7 @@ from .tokens import (
     make_token,
     operate,
     parse_token,
+    share,
 )
 
 MOST = 1000
@@ -139,8 +140,9 @@ class IssuedTokens:
             raise Revoked("the token was revoked while the operation was on its way")
         if self._ended(found):
             raise Expired("the token ended while the operation was on its way")
-        if not allows(found.scopes, operate(lock)):
-            raise ScopeMissing(f"it takes the scope {operate(lock)}")
+        needed = operate(lock) if principal.shared is None else share(lock)
+        if not allows(found.scopes, needed):
+            raise ScopeMissing(f"it takes the scope {needed}")
         self._good_until(found)
 
     async def create(

@@ -9,6 +9,8 @@ from typing import Any
 from protocol import LockKeys, Secret
 from protocol.advertisement import Advertisement
 
+from .shared import Shared
+
 
 class Action(StrEnum):
     """What can be asked of a lock."""
@@ -155,6 +157,13 @@ class Principal:
     """Unix seconds of trusted time at which the credential ends, or a guest's window."""
     times: int | None = None
     """How many openings a guest has in all."""
+    shared: Shared | None = None
+    """The sharing ticket that this caller passes on, as the cloud has confirmed it."""
+
+    @property
+    def counted_as(self) -> str:
+        """Whose openings are counted, where they are: a ticket's, whoever passes it on."""
+        return self.id if self.shared is None else self.shared.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

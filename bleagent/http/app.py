@@ -22,6 +22,7 @@ from bleagent.errors import AgentError
 from bleagent.ports import Clock, Ledger
 from bleagent.radio.airtime import DAY, RadioAir
 from bleagent.readiness import Part
+from bleagent.sharing import Sharings
 
 from .auth import Tokens, Unauthorized
 from .callers import Callers, Users
@@ -35,6 +36,7 @@ from .problems import problem, problem_of
 from .records import RecordParts, add_records
 from .requests import Reader
 from .rules import Rules
+from .sharing import TicketGate
 from .tokens import TokenParts, add_tokens
 from .views import locks_view
 
@@ -74,6 +76,8 @@ class HttpParts:
     """``None``: there is the configuration's token only."""
     metrics: MetricParts | None = None
     """``None``: nothing is counted."""
+    sharings: Sharings | None = None
+    """``None``: no sharing ticket is good for anything."""
     limits: Limits = field(default_factory=Limits)
 
     def callers(self) -> Callers:
@@ -106,6 +110,9 @@ def create_app(parts: HttpParts) -> FastAPI:
         OperationParts(
             doors=parts.doors, ledger=parts.ledger, clock=parts.clock, new_id=parts.new_id,
             stalled=parts.stalled, rate=parts.limits.operations,
+            tickets=TicketGate(
+                parts.sharings, parts.ledger, parts.clock, parts.limits.wrong_tickets
+            ),
         ),
     )  # fmt: skip
     add_health(app, parts.readiness, parts.clock)

@@ -34,11 +34,14 @@ from bleagent.issued_tokens import (
 from bleagent.metrics import Tally
 from bleagent.model import Principal
 from bleagent.readiness import Readiness
+from bleagent.sharing import Sharings
+from bleagent.simulator.cloud_sharing import SharingDesk
 from bleagent.simulator.fakes import LoopClock
 from bleagent.simulator.memory_tokens import MemoryTokens
 from bleagent.tokens import StoredToken
 from protocol import Secret
 from tests.agent.record_shelf import TinyShelf, stored
+from tests.agent.sharing_world import DirectSharing
 from tests.agent.stories import FIRST, LAST, at_write
 from tests.agent.watched import at_once, watched
 from tests.agent.world import DOOR, World, rehearse
@@ -62,9 +65,14 @@ class Gate:
         )
         tokens = Tokens(Secret(MASTER), self.issued)
         doors = world.doors
+        desk = SharingDesk(lambda _: True, self.clock.unix, names_lock=True)
+        self.sharing = DirectSharing(desk)
+        self.sharings = Sharings(
+            doors._doors, self.sharing, self.clock, tokens.require_good, zone=UTC
+        )
         world.doors = Doors(
             doors._doors, doors._ports, doors._supervisor, world.tasks,
-            allowed=tokens.require_good,
+            allowed=self.sharings.require_good,
         )  # fmt: skip
         shelf = TinyShelf(PARKED)
         looked_at = Readiness(watched(self.clock, shelf))
@@ -81,6 +89,7 @@ class Gate:
                 air=lambda: None, cloud=lambda: CloudState(token=True, quota_pause=0.0),
                 version="test", in_thread=at_once,
             ),
+            sharings=self.sharings,
         )  # fmt: skip
         self.transport = httpx.ASGITransport(create_app(parts))
 

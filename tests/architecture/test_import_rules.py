@@ -118,6 +118,10 @@ RULES: dict[str, Rule] = {
     "bleagent.readiness": JOB,
     "bleagent.watches": JOB,
     "bleagent.issued_tokens": JOB,
+    "bleagent.shared": Rule(
+        never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "bleagent.guests"}
+    ),
+    "bleagent.sharing": JOB,
     # It reads and makes texts; bytes that nobody can foretell are given to it.
     "bleagent.tokens": Rule(
         never=frozenset({EVERYTHING}),

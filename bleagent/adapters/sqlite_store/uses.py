@@ -14,12 +14,12 @@ def reserve_use(connection: sqlite3.Connection, request: OperationRequest) -> No
     if caller.times is None or request.action is not Action.UNLOCK:
         return
     query = "SELECT count(*) FROM token_uses WHERE principal = ?"
-    (used,) = connection.execute(query, (caller.id,)).fetchone()
+    (used,) = connection.execute(query, (caller.counted_as,)).fetchone()
     if used >= caller.times:
         raise UsesSpent(f"found {used} openings, expected fewer than {caller.times}")
     connection.execute(
         "INSERT INTO token_uses (operation, principal) VALUES (?, ?)",
-        (request.operation_id, caller.id),
+        (request.operation_id, caller.counted_as),
     )
 
 
