@@ -59,7 +59,7 @@ class SharingUnverified(AgentError):
     """The cloud could not be asked about a sharing ticket in time, or gave no usable answer."""
 
     code = "sharing-unverified"
-    advice = "Ask again with a new key; without the cloud no ticket opens a door."
+    advice = "Ask again; without the cloud no ticket opens a door."
 
 
 class Sharings:

@@ -61,7 +61,8 @@ def test_a_lock_that_is_named_is_known_in_any_spelling(spelling: str) -> None:
     "result",
     [
         [], None, True, {}, "yes", {**VERIFIED, "sharing_id": None},
-        {**VERIFIED, "expire_time": ""}, {**VERIFIED, "sharing_ticket": "another"}, {**VERIFIED, "expire_time": 1_780_000_060},
+        {**VERIFIED, "expire_time": ""}, {**VERIFIED, "sharing_ticket": "another"},
+        {**VERIFIED, "expire_time": 1_780_000_060},
         {key: value for key, value in VERIFIED.items() if key != "expire_time"},
     ],
 )  # fmt: skip
