@@ -14,9 +14,12 @@ from structlog.testing import capture_logs
 
 from bleagent.cloud.errors import CloudFault, CloudRefused
 from bleagent.doors import Door
+from bleagent.errors import ScopeMissing, TooLate
 from bleagent.issued_tokens import NotNow, Revoked
+from bleagent.model import Principal
 from bleagent.policy import Offline, SharingLock
 from bleagent.shared import id_of
+from bleagent.sharing import MOST_CONFIRMED
 from bleagent.simulator.cloud_sharing import SharingDesk
 from protocol import Secret
 from tests.agent.stories import FIRST, LAST, at_write, until
@@ -186,6 +189,16 @@ def test_a_ticket_that_is_good_for_nothing_opens_nothing(
     before_the_door(story)
 
 
+def test_an_invitation_that_has_ended_is_not_confirmed() -> None:
+    async def story(gate: Gate) -> None:
+        ticket = shared(gate)
+        expired(gate, ticket)
+        await show(gate, await reader(gate), ticket)
+        assert gate.sharing.asked == ["verify"]
+
+    before_the_door(story)
+
+
 def test_an_answer_without_a_lock_means_the_only_one_where_the_operator_says_so() -> None:
     async def story(gate: Gate) -> None:
         gate.sharing.desk.names_lock = False
@@ -321,6 +334,21 @@ def test_at_another_time_it_opens_nothing_whether_the_cloud_says_so_or_not(
     before_the_door(story)
 
 
+def test_what_the_cloud_says_of_now_counts_and_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story(gate: Gate) -> None:
+        token, ticket = await reader(gate), shared(gate)
+        for flags in ({"effective_flag": 2}, {"schedule_effective_flag": 0}):
+            monkeypatch.setattr(SharingDesk, "_flags", lambda *_, told=flags: told)
+            assert refused(await show(gate, token, ticket)) == (403, "outside-window")
+        monkeypatch.undo()
+        assert (await show(gate, token, ticket)).json()["outcome"] == "confirmed"
+        assert gate.sharing.asked == ["verify", "confirm"] * 3
+
+    before_the_door(story)
+
+
 @pytest.mark.parametrize("detail", [{"invalid_time": 1_700_000_004_000}, {}])
 def test_an_operation_is_not_written_after_its_ticket_has_ended(detail: dict[str, int]) -> None:
     async def story(gate: Gate) -> None:
@@ -391,6 +419,9 @@ def test_a_key_belongs_to_its_ticket_and_is_answered_without_the_cloud() -> None
         assert gate.sharing.asked == ["verify", "confirm"]
         other = await show(gate, token, shared(gate))
         assert refused(other) == (422, "idempotency-key-reused")
+        sharing = {"ticket": ticket, "receiver": "another"}
+        received = await gate.unlock(token, json={"sharing": sharing})
+        assert refused(received) == (422, "idempotency-key-reused")
         bare = await gate.unlock((await gate.create("operate:*"))["token"])
         assert bare.status_code != 422  # another caller's key
         assert gate.sharing.asked == ["verify", "confirm"]
@@ -495,6 +526,42 @@ def test_a_lock_that_is_not_there_is_not_asked_about() -> None:
         )
         assert refused(answer) == (404, "unknown-lock")
         assert gate.sharing.asked == []
+
+    before_the_door(story)
+
+
+@pytest.mark.parametrize("old", [{"stale": True}, {"deadline": 0.0}])
+def test_what_is_too_late_anyway_is_not_asked_about(old: dict[str, Any]) -> None:
+    async def story(gate: Gate) -> None:
+        request = replace(gate.world.request(), **old)
+        with pytest.raises(TooLate):
+            await gate.sharings.authorised(request, Secret(shared(gate)))
+        assert gate.sharing.asked == []
+
+    before_the_door(story)
+
+
+def test_so_many_confirmed_tickets_are_remembered_and_the_newest_longest() -> None:
+    async def story(gate: Gate) -> None:
+        gate.sharing.takes = 0.0
+        tickets = [Secret(shared(gate)) for _ in range(MOST_CONFIRMED + 1)]
+        for ticket in tickets:
+            await gate.sharings.authorised(gate.world.request(), ticket)
+        assert gate.sharing.asked.count("confirm") == MOST_CONFIRMED + 1
+        for ticket in (tickets[-1], tickets[1], tickets[0]):
+            await gate.sharings.authorised(gate.world.request(), ticket)
+        assert gate.sharing.asked.count("confirm") == MOST_CONFIRMED + 2
+
+    before_the_door(story)
+
+
+def test_without_its_ticket_a_program_that_passes_them_on_is_stopped_at_the_commit_point() -> None:
+    async def story(gate: Gate) -> None:
+        await reader(gate)
+        (kept,) = gate.issued.all()
+        caller = Principal(id=kept.principal, scopes=frozenset({"operate:*"}))
+        with pytest.raises(ScopeMissing):
+            gate.sharings.require_good(caller, DOOR)
 
     before_the_door(story)
 
