@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 FUZZ_INSTALLED := $(VENV)/.installed-fuzz
+PAGE_INSTALLED := $(VENV)/.installed-page
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 
 # Nobody is there to answer a prompt, and nothing outside of the venv takes part.
@@ -20,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-bluez lint format bench fuzz lock clean
+.PHONY: help venv demo test test-bluez test-page lint format bench fuzz lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +32,8 @@ demo: $(INSTALLED)  ## the main job on a virtual lock and a virtual cloud
 	$(BIN)/bleagent demo $(DEMO_ARGS)
 
 test: lint  ## everything that must hold: style, types, tests
-	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --ignore=tests/bench
+	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile \
+		--ignore=tests/bench --ignore=tests/page
 	$(BIN)/python -m pytest tests/bench
 
 # The image is made from Debian packages, which apt-get fetches where it may.
@@ -39,6 +41,10 @@ test: lint  ## everything that must hold: style, types, tests
 test-bluez: $(INSTALLED)  ## against a real kernel and a real BlueZ, in a small virtual machine
 	image=$$(SUITE=$(SUITE) tests/bluez/appliance/build.sh build/bluez-vm) && \
 		BLUEZ_VM_IMAGE=$$image $(BIN)/python -m pytest tests/bluez/vm
+
+# Chromium is the machine's (Debian: chromium); without it the tests are skipped, and say so.
+test-page: $(PAGE_INSTALLED)  ## the page for people in a real browser before the real daemon
+	$(BIN)/python -m pytest tests/page --numprocesses=2 --dist=worksteal
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .
@@ -76,6 +82,10 @@ clean:  ## remove what the other targets made
 $(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(PAGE_INSTALLED): $(INSTALLED)
+	$(PIP_INSTALL) --editable '.[dev,page]'
 	@touch $@
 
 $(FUZZ_INSTALLED): $(INSTALLED)

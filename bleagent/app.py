@@ -20,6 +20,7 @@ from .adapters.httpx_transport import HttpxTransport
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore, StateDirectory
 from .adapters.systemd import SystemdManager
+from .audit_writer import AuditWriter
 from .carrying import Carrying
 from .clock import SystemClock
 from .cloud.client import CloudClient
@@ -32,9 +33,8 @@ from .config.secrets import (
     load_secrets,
     load_vault_keys,
 )
-from .doors import Door, Doors, Listener
+from .doors import Door, Doors
 from .errors import AgentError, CloudError, VaultKeyMissing
-from .everyone import everyone
 from .held_memory import HeldMemory
 from .http.app import HttpParts, guarded
 from .http.auth import Tokens
@@ -96,9 +96,10 @@ async def _serve(
     on_ready: Callable[[int], None],
 ) -> None:
     clock = SystemClock(highest_trusted=await store.highest_trusted())
-    told, watching = OperationLog(), Watching(config, store, clock)
+    watching = Watching(config, store, clock)
+    audit, bell = watching.audit, watching.bell
     for record in await store.ledger.recover(unix=clock.unix()):
-        told.recovered(record)
+        watching.recovered(record)
     doors = {lock.name: Door(found.locks[lock.name], lock.policy()) for lock in config.locks}
     async with (
         HttpxTransport() as transport,
@@ -108,14 +109,14 @@ async def _serve(
         settings = cloud_settings(config, found.cloud_secret)
         cloud = CloudClient(settings, transport, clock, on_event=watching.called)
         memory = HeldMemory(store.memory)
-        carrying = Carrying(config, found, store, cloud, clock, watching.records)
+        carrying = Carrying(config, found, store, cloud, clock, watching.records, audit, bell.ring)
         records = carrying.ports(memory, tasks)
 
         def links_over(radio: LockRadio) -> LinkPorts:
             return LinkPorts(radio=radio, memory=memory, clock=clock, new_iv=_iv, records=records)
 
         supervisor, radio = await _reach(
-            config, doors, bluetooth, store, links_over, clock, tasks, told
+            config, doors, bluetooth, store, links_over, clock, tasks, watching.log
         )
         ports = Ports(cloud=cloud, ledger=store.ledger, memory=memory, clock=clock)
         issued = IssuedTokens(store.tokens, clock, secrets.token_bytes)
@@ -123,8 +124,8 @@ async def _serve(
         tokens, stall = Tokens(found.http_token, issued), StallWatch(clock)
         users = _users(config)
         sharings = Sharings(doors, cloud, clock, Callers(tokens, users).require_good)
-        listener = everyone(Listener, told, watching.tally)
-        operations = Doors(doors, ports, supervisor, tasks, listener, allowed=sharings.require_good)
+        allowed = sharings.require_good
+        operations = Doors(doors, ports, supervisor, tasks, watching.doors, allowed=allowed)
         metrics = watching.shown(operations, cloud, radio)
         parts = HttpParts(
             doors=operations,
@@ -137,23 +138,27 @@ async def _serve(
             readiness=metrics.readiness.parts,
             air=metrics.air,
             records=carrying.shown(),
-            issued=TokenParts(issued=issued, clock=clock, locks=doors),
+            issued=TokenParts(issued=issued, clock=clock, locks=doors, audit=audit),
             metrics=metrics,
+            audit=audit,
+            events=watching.events(),
             sharings=sharings,
         )
+        tasks.start_soon(audit.run)
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
         tasks.start_soon(stall.run)
         tasks.start_soon(metrics.readiness.run)
         tasks.start_soon(carrying.run)
-        tasks.start_soon(_reload_on_hangup, config, tokens)
+        tasks.start_soon(_reload_on_hangup, config, tokens, audit)
         supervisor.start()
         if store.without_records is None:
-            tasks.start_soon(_seal_anew, store)
-        await _listen(config, parts, on_ready)
+            tasks.start_soon(_seal_anew, store, audit)
+        await _listen(config, parts, on_ready, bell.close)
         supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
             await supervisor.left()
+        await audit.stop()
         tasks.cancel_scope.cancel()
 
 
@@ -190,7 +195,12 @@ async def _reach(
     return supervisor, radio
 
 
-async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], None]) -> None:
+async def _listen(
+    config: Config,
+    parts: HttpParts,
+    on_ready: Callable[[int], None],
+    on_stop: Callable[[], None],
+) -> None:
     """Serve requests until told to stop. Raises ListenError."""
     http = config.http
     settings = ListenSettings(
@@ -205,7 +215,7 @@ async def _listen(config: Config, parts: HttpParts, on_ready: Callable[[int], No
             on_ready(listeners.port)
 
         app = guarded(parts, listeners.names, http.allowed_hosts)
-        server = make_server(app, ready, stop_within=STOP_GRACE)
+        server = make_server(app, ready, stop_within=STOP_GRACE, on_stop=on_stop)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, server)
             await server.serve(sockets=listeners.sockets)
@@ -236,7 +246,7 @@ async def _keep_address(store: SqliteStore, lock: str, address: str) -> None:
         log.warning("address.not_kept", lock=lock, code=error.code)
 
 
-async def _reload_on_hangup(config: Config, tokens: Tokens) -> None:
+async def _reload_on_hangup(config: Config, tokens: Tokens, audit: AuditWriter) -> None:
     """SIGHUP: the token is read again; operations of the old one stop before they are written."""
     with anyio.open_signal_receiver(signal.SIGHUP) as signals:
         async for _ in signals:
@@ -246,6 +256,7 @@ async def _reload_on_hangup(config: Config, tokens: Tokens) -> None:
                 log.warning("token.not_read", detail=str(error), advice=error.advice)
             else:
                 log.info("token.read", replaced=replaced)
+                audit.tell("token.read", replaced=replaced)
 
 
 async def _keep_time(
@@ -277,11 +288,12 @@ async def _keep_time(
         await anyio.sleep(TRUST_INTERVAL if clock.trusted else TRUST_RETRY)
 
 
-async def _seal_anew(store: SqliteStore) -> None:
+async def _seal_anew(store: SqliteStore, audit: AuditWriter) -> None:
     """What grows and was sealed with an older vault key: beside everything else."""
     try:
         sealed = store.sealed_anew + await store.seal_reports_anew()
         if sealed:
+            audit.tell("vault.sealed_anew", values=sealed, previous_needed=store.unopened > 0)
             log.info("vault.sealed_anew", values=sealed, previous_needed=store.unopened > 0)
         if store.unopened:
             log.error("vault.unopened", reports=store.unopened, advice=VaultKeyMissing.advice)

@@ -20,6 +20,8 @@ from .adapters.sinks.openapi import OpenApiSink
 from .adapters.sinks.own_addresses import own_addresses
 from .adapters.sinks.webhook import WebhookSettings, WebhookSink
 from .adapters.sqlite_store import SqliteStore
+from .audit import Audit
+from .audited import AuditedBook
 from .beside import BookBeside
 from .clock import SystemClock
 from .cloud.client import CloudClient
@@ -93,7 +95,8 @@ def _compared(record: CloudRecord) -> Compared:
 class Carrying:
     """What happens to records: taken, carried, shown, and forgotten one day.
 
-    ``watch`` is told what is in the way, beside the log.
+    ``watch`` is told what is in the way, beside the log, ``audit`` what has to be remembered;
+    ``taken`` is called when there is one more.
 
     Raises ConfigError: a sink needs a package that is not there.
     """
@@ -106,6 +109,8 @@ class Carrying:
         cloud: CloudClient,
         clock: SystemClock,
         watch: RecordWatch | None = None,
+        audit: Audit | None = None,
+        taken: Callable[[], None] = lambda: None,
     ) -> None:
         for sink in config.sinks:
             # Before anything is listened to: a daemon that is ready does not end by it.
@@ -119,7 +124,8 @@ class Carrying:
         self._store = store
         self._cloud = cloud
         self._clock = clock
-        self._told = RecordLog(self.wake)
+        self._audit = audit or Audit()
+        self._told = RecordLog(self.wake, taken)
         self._watch = watch or RecordWatch(clock.now)
         self._codes = {
             lock.name: {int(number): code for number, code in lock.codes.items()}
@@ -138,7 +144,7 @@ class Carrying:
     def ports(self, memory: LockMemory, tasks: TaskGroup) -> RecordPorts:
         """What taking them off the locks needs; ``tasks`` outlive every connection."""
         return RecordPorts(
-            book=BookBeside(self._store.records, tasks),
+            book=BookBeside(AuditedBook(self._audit, self._store.records), tasks),
             config=lambda facts: known_or_asked(facts, self._cloud, memory),
             listener=everyone(RecordListener, self._told, self._watch),
         )
@@ -156,6 +162,7 @@ class Carrying:
             name_of=self._names.name_of,
             is_duress=self._names.is_duress,
             verify=self._verify if self._vendors else None,
+            audit=self._audit,
         )
 
     async def _verify(

@@ -15,6 +15,7 @@ import anyio
 import typer
 
 from bleagent import __version__
+from bleagent.audit_cli import audit_app
 from bleagent.decode import (
     ARROWS,
     DecodeError,
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.add_typer(records_app, name="records")
 app.add_typer(tokens_app, name="token")
 app.command()(openapi)
+app.add_typer(audit_app, name="audit")
 
 
 def main() -> None:

@@ -269,7 +269,7 @@ class Doors:
             running.record = _ended(_record(request, unix), ending, unix)
         self._last[request.lock] = replace(running.record, ended_at=self._ports.clock.now())
         running.done.set()
-        self._listener.finished(running.record)
+        self._listener.finished(replace(running.record, via=request.principal.via))
 
     async def learn(self, running: _Running, evidence: Evidence) -> None:
         """Something more was heard about an operation: kept with it, and told."""

@@ -192,6 +192,20 @@ class StoreTooNew(StoreError):
     advice = "Install the agent again that wrote it (or a newer one), or name another state_dir."
 
 
+class AuditGone(StoreError):
+    """The audit's file was taken away or replaced while it was written."""
+
+    code = "audit-gone"
+    advice = "Start the agent again, and find out who took it."
+
+
+class AuditUnusable(AgentError):
+    """A root key, an anchor or an audit cannot be read, or not gone on with."""
+
+    code = "audit-unusable"
+    advice = "Give what `bleagent audit init` printed, or lines of the daemon's log."
+
+
 class StoreForeign(StoreError):
     """A database belongs to another program; it was left as it is."""
 

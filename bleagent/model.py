@@ -157,6 +157,8 @@ class Principal:
     """Unix seconds of trusted time at which the credential ends, or a guest's window."""
     times: int | None = None
     """How many openings a guest has in all."""
+    via: str = field(default="", compare=False)
+    """Where this request came from: ``tcp ADDRESS`` or ``socket uid:N``; a ticket's id after it."""
     shared: Shared | None = None
     """The sharing ticket that this caller passes on, as the cloud has confirmed it."""
 
@@ -222,6 +224,8 @@ class OperationRecord:
     ending: Ending | None = None
     ended_at: float | None = field(default=None, compare=False)
     """Monotonic seconds of this boot, as ``Ledger.last_of`` tells them; never too early."""
+    via: str = field(default="", compare=False)
+    """Where the request came from (``Principal.via``), as long as it is known: it is not stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

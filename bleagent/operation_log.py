@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from . import logs
@@ -13,11 +15,15 @@ log = structlog.get_logger()
 
 
 class OperationLog(Listener):
-    """Implements ``doors.Listener``."""
+    """Implements ``doors.Listener``. ``changed`` is called when one ended or more is known."""
+
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self._changed = changed
 
     def finished(self, record: OperationRecord) -> None:
         """An operation ended."""
         self._tell("operation.finished", record)
+        self._changed()
 
     def recovered(self, record: OperationRecord) -> None:
         """An operation that a crash left open was closed."""
@@ -44,6 +50,7 @@ class OperationLog(Listener):
             )  # fmt: skip
         else:
             log.info("operation.evidence", operation=record.id, lock=record.lock, evidence=evidence)
+        self._changed()
 
     def failed(self, operation_id: str, error: Exception) -> None:
         """Something went wrong in an operation that nobody expected."""

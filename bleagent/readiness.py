@@ -1,6 +1,6 @@
 """Whether doors can be opened, and what else is not as it should be (safety F6).
 
-Six parts. ``radio`` and ``store`` keep every door shut when they fail; the others only delay
+Seven parts. ``radio`` and ``store`` keep every door shut when they fail; the others only delay
 something, or one opening: the cloud stands outside, and its last word says nothing about the next.
 
 Nobody who asks waits for a disk: stores are looked at in the background, each by a task of its
@@ -126,6 +126,8 @@ class Watched:
     """Why a virtual lock was not there when it was last looked for."""
     cloud: CloudWatch
     records: RecordWatch
+    audit: Callable[[], str | None]
+    """The code of what keeps the audit from being written."""
 
 
 class Readiness:
@@ -152,6 +154,7 @@ class Readiness:
             "cloud": self._cloud(),
             "records": self._records(),
             "outbox": self._outbox(),
+            "audit": self._audit(),
             "clock": self._clock(),
         }
         seen, self._since = self._since, {}
@@ -262,6 +265,16 @@ class Readiness:
                 code=f"route-closed-{code}", of=sink.sink, detail=f"it refuses {lock} as such",
                 advice="Link the lock to the sink's project; its records wait, and none is lost.",
             )  # fmt: skip
+
+    def _audit(self) -> Part:
+        code = self._of.audit()
+        if code is None:
+            return Part()
+        trouble = Trouble(
+            code=code, detail="what is done is not written down at the moment",
+            advice="The log says why (audit.not_kept); 1,000 rows wait, and more are counted.",
+        )  # fmt: skip
+        return Part(wrong=(trouble,))
 
     def _clock(self) -> Part:
         if self._of.clock.trusted:

@@ -19,10 +19,18 @@ log = structlog.get_logger()
 
 
 class RecordLog(RecordListener, CarriageListener):
-    """Implements both listeners. ``released`` is called when sinks may have something new."""
+    """Implements both listeners.
 
-    def __init__(self, released: Callable[[], None] = lambda: None) -> None:
+    ``released`` is called when sinks may have something new, ``taken`` when there is a record more.
+    """
+
+    def __init__(
+        self,
+        released: Callable[[], None] = lambda: None,
+        taken: Callable[[], None] = lambda: None,
+    ) -> None:
         self._released = released
+        self._taken = taken
         self._failing: set[str] = set()
         """Locks whose reports cannot be stored at the moment: told once, not every second."""
         self._resting: dict[str, float] = {}
@@ -41,6 +49,8 @@ class RecordLog(RecordListener, CarriageListener):
         if live:
             log.info("records.live", lock=lock, new=len(kept.new))
             self._released()
+        if kept.new:
+            self._taken()
 
     def not_kept(self, lock: str, error: AgentError) -> None:
         """A report cannot be stored at the moment."""

@@ -122,7 +122,11 @@ class Sharings:
         shared = Shared(id=name, permission=permission, until=until)
         left = self._open_until(shared) - self._clock.unix()
         principal = replace(
-            asked.principal, guest=True, times=permission.terms.times, shared=shared
+            asked.principal,
+            guest=True,
+            times=permission.terms.times,
+            shared=shared,
+            via=f"{asked.principal.via} {name}".strip(),
         )
         return replace(
             asked, principal=principal, deadline=min(asked.deadline, self._clock.now() + left)

@@ -1,4 +1,4 @@
-"""The composition root's part for how things are: who is told, what is looked at, what is shown."""
+"""The composition root's part for what happens: who is told, what is looked at, what is shown."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from . import __version__
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore
 from .adapters.sqlite_store.record_rows import LIVE_ONLY_FROM
+from .audit_writer import AuditWriter
+from .audited import AuditedDoors
 from .cloud.client import CloudClient, CloudEvent
 from .config.file import Config
-from .doors import Doors
+from .doors import Doors, Listener
+from .events import Bell
+from .everyone import everyone
+from .http.events import EventParts
 from .http.metrics import MetricParts
 from .metrics import Tally
+from .model import OperationRecord
+from .operation_log import OperationLog
 from .ports import Clock
 from .radio.airtime import RadioAir
 from .radio.bluetooth_radio import BluetoothRadio
@@ -25,9 +32,21 @@ class Watching:
         self._config = config
         self._store = store
         self._clock = clock
+        self.bell = Bell()
+        self.log = OperationLog(self.bell.ring)
+        self.audit = AuditWriter(store.audit, clock)
+        self._audited = AuditedDoors(self.audit)
         self.tally = Tally()
         self.cloud = CloudWatch(clock.now)
         self.records = RecordWatch(clock.now)
+        self.doors = everyone(Listener, self.log, self._audited, self.tally)
+        damage = [str(one) for one in store.damage]
+        self.audit.tell("agent.started", version=__version__, config=config.digest, damage=damage)
+
+    def recovered(self, record: OperationRecord) -> None:
+        """An operation that a crash left open was closed."""
+        self.log.recovered(record)
+        self._audited.recovered(record)
 
     def called(self, event: CloudEvent) -> None:
         """The cloud was asked something."""
@@ -54,8 +73,17 @@ class Watching:
             nobody=lambda: radio.fault if isinstance(radio, SocketRadio) else None,
             cloud=self.cloud,
             records=self.records,
+            audit=lambda: self.audit.wrong,
         )
         return MetricParts(
             tally=self.tally, readiness=Readiness(watched), doors=doors, clock=clock, air=air,
             cloud=cloud.state, version=__version__,
         )  # fmt: skip
+
+    def events(self) -> EventParts:
+        """What can be followed."""
+        store = self._store
+        records = store.record_events if store.without_records is None else None
+        return EventParts(
+            operations=store.operation_events, records=records, bell=self.bell, clock=self._clock
+        )

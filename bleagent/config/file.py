@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -225,6 +226,11 @@ class Config(Section):
         check_radio(self.radio, self.locks)
         check_sinks(self.sinks)
         return self
+
+    @property
+    def digest(self) -> str:
+        """What tells one configuration from another; secrets are not in it, only their places."""
+        return sha256(self.model_dump_json().encode()).hexdigest()
 
     def lock(self, name: str) -> LockConfig | None:
         """The lock of that name."""

@@ -246,6 +246,36 @@ RECORD_ROWS = (
     ),
 )  # fmt: skip
 
+EVENT_WORDS = (
+    "Server-sent events that go on until the caller leaves, is not let in any more, or the agent "
+    "stops; a comment after 15 s of silence. `operation`: one ended (as `GET "
+    "/v1/operations/{operation_id}`). `evidence`: the lock said more about it (`operation`, "
+    "`lock`, `action`, `evidence`). `record`: one was taken (as `GET /v1/records/{record_id}`; "
+    "scope `records`). `lost`: what was asked for is not stored any more (`of`, `count`, `from`), "
+    "said first. Without `read`, operations of others are left out. 8 streams of one caller, 24 in "
+    "all, otherwise 429."
+)
+EVENT_ROWS = (
+    Row(
+        method="get", path="/v1/events", group="Doors", title="Follow what happens",
+        words=EVENT_WORDS, scope=ANY_CALLER,
+        parameters=(
+            parameter(
+                "header", "Last-Event-ID", {"type": "string"}, "The `id` of the last event that "
+                "one has: everything since is told. One that is not known is answered by `lost`.",
+                example="3f2a9c01:16/a81b22c4:1203",
+            ),
+        ),
+        answers={
+            200: Answer(
+                words="A stream; the schema is that of one event.", model=schemas.Event,
+                example=examples.EVENT, kind="text/event-stream",
+            ),
+        },
+        codes=STORE,
+    ),
+)  # fmt: skip
+
 TOKEN_ROWS = (
     Row(
         method="get", path="/v1/tokens", group="Tokens", title="Who may call", scope=ADMIN,
@@ -319,6 +349,11 @@ AGENT_ROWS = (
         method="get", path="/docs.css", group="The agent", title="How that page looks",
         answers={200: Answer(words="CSS.", kind="text/css")},
     ),
+    Row(
+        method="get", path="/", group="The agent", title="The page for people",
+        words="Over loopback or TLS; what it shows it asks for with a token that a person types.",
+        answers={200: Answer(words="HTML.", kind="text/html")}, codes=("not-found",),
+    ),
 )  # fmt: skip
 
-ROWS = (*DOORS, *RECORD_ROWS, *TOKEN_ROWS, *AGENT_ROWS)
+ROWS = (*DOORS, *EVENT_ROWS, *RECORD_ROWS, *TOKEN_ROWS, *AGENT_ROWS)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp
 
+from bleagent.audit import Audit
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
 from bleagent.ports import Clock, Ledger
@@ -27,11 +28,13 @@ from bleagent.sharing import Sharings
 from .auth import Tokens, Unauthorized
 from .callers import Callers, Users
 from .docs import add_docs
+from .events import EventParts, add_events
 from .guard import Guard
 from .health import add_health
 from .limits import Limits
 from .metrics import Counted, MetricParts, add_metrics
 from .operations import OperationParts, add_operations
+from .page_files import add_page
 from .problems import problem, problem_of
 from .records import RecordParts, add_records
 from .requests import Reader
@@ -76,9 +79,12 @@ class HttpParts:
     """``None``: there is the configuration's token only."""
     metrics: MetricParts | None = None
     """``None``: nothing is counted."""
+    events: EventParts | None = None
+    """``None``: nobody can follow what happens."""
     sharings: Sharings | None = None
     """``None``: no sharing ticket is good for anything."""
     limits: Limits = field(default_factory=Limits)
+    audit: Audit = field(default_factory=Audit)
 
     def callers(self) -> Callers:
         """All who may call."""
@@ -91,7 +97,7 @@ def guarded(
     """The application behind its guard; ``names`` and addresses are those it is asked for by."""
     callers = parts.callers()
     rules = Rules(hosts=names, allowed_hosts=allowed_hosts, is_token=callers.is_token)
-    app = Guard(create_app(parts), rules, callers, parts.clock, parts.limits)
+    app = Guard(create_app(parts), rules, callers, parts.clock, parts.limits, parts.audit)
     return app if parts.metrics is None else Counted(app, parts.metrics.tally)
 
 
@@ -113,6 +119,7 @@ def create_app(parts: HttpParts) -> FastAPI:
             tickets=TicketGate(
                 parts.sharings, parts.ledger, parts.clock, parts.limits.wrong_tickets
             ),
+            audit=parts.audit,
         ),
     )  # fmt: skip
     add_health(app, parts.readiness, parts.clock)
@@ -120,7 +127,10 @@ def create_app(parts: HttpParts) -> FastAPI:
         add_metrics(app, parts.metrics)
     if parts.issued is not None:
         add_tokens(app, parts.issued)
+    if parts.events is not None:
+        add_events(app, parts.events, parts.records)
     add_docs(app)
+    add_page(app)
     return app
 
 

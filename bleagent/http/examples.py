@@ -54,6 +54,10 @@ LOCKS = {
         }
     ]
 }  # fmt: skip
+EVENT = {
+    "id": "3f2a9c01:17/a81b22c4:1203", "event": "lost",
+    "data": '{"of":"records","count":4,"from":"2026-01-31T18:30:00.000+00:00"}',
+}  # fmt: skip
 READY = {"ready": True}
 _WELL = {"ok": True, "keeps_doors_shut": False, "wrong": []}
 NOT_READY = {
@@ -80,6 +84,7 @@ NOT_READY = {
                 "cloud": {"waiting": 0, "held": 0, "parked": 0, "oldest_waiting_s": None}
             }
         },
+        "audit": _WELL,
         "clock": _WELL | {"trusted": True},
     },
 }  # fmt: skip

@@ -14,11 +14,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bleagent.audit import Audit
 from bleagent.ports import Clock
 
 from .auth import Unauthorized
 from .callers import Callers
-from .limits import Buckets, Limits, Strangers
+from .limits import Buckets, Limits, Rate, Strangers
 from .peer import Peer, peer_of
 from .problems import problem
 from .rules import Head, Refusal, Rules, head_of
@@ -30,6 +31,9 @@ ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
 )
 """Headers of every answer."""
+AUDITED = Rate(burst=60, per_minute=6)
+"""Failures of all clients that get a row of the audit: nobody pushes its older rows out with them.
+Each row has the count of all."""
 
 
 @dataclass(slots=True)
@@ -41,12 +45,15 @@ class Guard:
     callers: Callers
     clock: Clock
     limits: Limits = field(default_factory=Limits)
+    audit: Audit = field(default_factory=Audit)
     strangers: Strangers = field(init=False)
     _told: Buckets = field(init=False)
+    _audited: Buckets = field(init=False)
 
     def __post_init__(self) -> None:
         self.strangers = Strangers(self.limits)
         self._told = Buckets(self.limits.told)
+        self._audited = Buckets(AUDITED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -85,6 +92,8 @@ class Guard:
             if self.strangers.to_tell(peer.name, now):
                 failed = self.strangers.failed
                 log.warning("auth.failed", client=peer.name, failed_since_start=failed)
+                if not self._audited.take("all", now):
+                    self.audit.tell("auth.failed", via=peer.via, failed_since_start=failed)
         return too_many("requests without a valid token", wait) if wait else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from typing import Annotated, TypeVar
@@ -19,8 +19,9 @@ from fastapi import FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from bleagent.audit import Audit
 from bleagent.doors import Doors
-from bleagent.errors import AgentError
+from bleagent.errors import AgentError, UsesSpent
 from bleagent.issued_tokens import DateUnknown
 from bleagent.model import Action, OperationRecord, OperationRequest, Principal
 from bleagent.ports import Clock, Ledger
@@ -93,6 +94,7 @@ class OperationParts:
     """How often one caller may operate doors."""
     tickets: TicketGate
     """Who takes sharing tickets."""
+    audit: Audit = field(default_factory=Audit)
 
 
 def add_operations(app: FastAPI, parts: OperationParts) -> None:
@@ -149,10 +151,15 @@ def _add_action(app: FastAPI, parts: OperationParts, buckets: Buckets, action: A
                 return answer_of(passed)
             asked = passed
         prefers_async = _prefers_async(request)
-        if prefers_async:
-            record, new = await parts.doors.begin(asked)
-        else:
-            record, new = await _unless_gone(request, lambda: parts.doors.operate(asked))
+        try:
+            if prefers_async:
+                record, new = await parts.doors.begin(asked)
+            else:
+                record, new = await _unless_gone(request, lambda: parts.doors.operate(asked))
+        except UsesSpent:
+            via = asked.principal.via
+            parts.audit.tell("token.used_up", principal=caller.id, lock=lock, via=via)
+            raise
         headers = {"Location": f"/v1/operations/{record.id}", **_NO_STORE}
         if prefers_async:
             headers["Preference-Applied"] = ASYNC

@@ -43,6 +43,11 @@ class Peer:
         return self.uid is not None
 
     @property
+    def via(self) -> str:
+        """Where it comes from, for who looks at it later."""
+        return f"tcp {self.address}" if self.uid is None else f"socket uid:{self.uid}"
+
+    @property
     def name(self) -> str:
         """What counts as one client: a uid, an address, of IPv6 the network of one home (/64)."""
         if self.uid is not None:

@@ -170,7 +170,7 @@ _NO_ENDING = {
     problem.code
     for problem in (
         errors.AlreadyRunning, errors.StoreTooNew, errors.StoreForeign, errors.OutboxFull,
-        errors.RadioStuck, records.RecordsNotKept,
+        errors.RadioStuck, records.RecordsNotKept, errors.AuditGone,
     )
 }  # fmt: skip
 """Errors of the same families that no operation meets."""
@@ -197,7 +197,7 @@ _BASES = {
 
 _UNANSWERED = {
     errors.AlreadyRunning.code, errors.StoreTooNew.code, errors.StoreForeign.code,
-    errors.CloudError.code, operations.HangUp.code,
+    errors.CloudError.code, operations.HangUp.code, errors.AuditGone.code,
 }  # fmt: skip
 """Said at the start, or to nobody."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from bleagent.audit import Audit
 from bleagent.errors import StoreError, UnknownLock
 from bleagent.ports import Clock, RecordShelf
 from bleagent.record import Carriage, StoredRecord
@@ -55,6 +56,7 @@ class RecordParts:
     """Seconds that a comparison may take, whatever the cloud does."""
     zone: tzinfo | None = None
     """Of local times; ``None``: this machine's."""
+    audit: Audit = field(default_factory=Audit)
 
 
 class RecordsNotKept(StoreError):
@@ -118,7 +120,7 @@ def _add_reads(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
         more = len(found) == query.limit and query.after_seq is None
         return JSONResponse(
             {
-                "records": [_view(have, one) for one in found],
+                "records": [view_of(have, one) for one in found],
                 "next": to_cursor(found[-1].at, found[-1].seq) if more else None,
                 "last": last,
             },
@@ -128,7 +130,7 @@ def _add_reads(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
     @app.get("/v1/records/{record_id}")
     async def record(record_id: str, _caller: RecordReader) -> Response:
         have = parts()
-        return JSONResponse(_view(have, await _record(have, record_id)), headers=_NO_STORE)
+        return JSONResponse(view_of(have, await _record(have, record_id)), headers=_NO_STORE)
 
     @app.get("/v1/outbox")
     async def outbox(_caller: Reader) -> Response:
@@ -160,9 +162,13 @@ def _add_decision(
             "record.decided", record=record_id, decision=word, sink=sink, deliveries=changed,
             principal=caller.id,
         )  # fmt: skip
+        have.audit.tell(
+            "record.decided", principal=caller.id, lock=before.lock, via=caller.via,
+            record=record_id, decision=word, sink=sink, deliveries=changed,
+        )  # fmt: skip
         have.decided()
         after = await _record(have, record_id)
-        return JSONResponse({"changed": changed, "record": _view(have, after)}, headers=_NO_STORE)
+        return JSONResponse({"changed": changed, "record": view_of(have, after)}, headers=_NO_STORE)
 
 
 def _add_forget(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
@@ -180,6 +186,9 @@ def _add_forget(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
             raise SinkConfigured(f"{sink} is configured")
         changed = await have.shelf.forget(sink)
         log.info("sink.forgotten", sink=sink, deliveries=changed, principal=caller.id)
+        have.audit.tell(
+            "sink.forgotten", principal=caller.id, via=caller.via, sink=sink, deliveries=changed
+        )
         return JSONResponse({"sink": sink, "changed": changed}, headers=_NO_STORE)
 
 
@@ -213,7 +222,8 @@ def _add_verify(app: FastAPI, parts: Callable[[], RecordParts]) -> None:
         return JSONResponse(verified_view(lock, found), headers=_NO_STORE)
 
 
-def _view(parts: RecordParts, record: StoredRecord) -> dict[str, Any]:
+def view_of(parts: RecordParts, record: StoredRecord) -> dict[str, Any]:
+    """One record for people, with the name of who is behind it."""
     name = parts.name_of(record.lock, record)
     duress = parts.is_duress(record.lock, record)
     return record_view(record, name, parts.zone, duress=duress)

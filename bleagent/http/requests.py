@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -24,7 +25,8 @@ async def principal(
 ) -> Principal:
     """Who calls. Raises Unauthorized."""
     callers: Callers = request.app.state.callers
-    return callers.principal(authorization, peer_of(request.scope))
+    peer = peer_of(request.scope)
+    return replace(callers.principal(authorization, peer), via=peer.via)
 
 
 Caller = Annotated[Principal, Depends(principal)]

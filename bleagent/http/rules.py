@@ -185,12 +185,22 @@ def _foreign(head: Head) -> Refusal | None:
     ours = f"{head.scheme}://{head.one(b'host')}".lower()
     # No browser speaks through a Unix socket.
     same = origin is None or (not head.peer.local and origin.lower() == ours)
-    if same and site in (None, "same-origin", "none"):
+    if same and (site in (None, "same-origin", "none") or _is_visit(head)):
         return None
     return Refusal(
         status=403, code="origin-foreign", detail="asked for by a page of another origin",
         advice="Ask from a program, or from this agent's own page; other pages may not.",
     )  # fmt: skip
+
+
+def _is_visit(head: Head) -> bool:
+    """Somebody followed a link to our page, in a window of its own; it holds nothing of ours."""
+    return (
+        (head.method, head.raw_path, head.query) == ("GET", b"/", b"")
+        and head.one(b"sec-fetch-mode") == "navigate"
+        and head.one(b"sec-fetch-dest") == "document"
+        and not head.peer.local
+    )
 
 
 def _odd_path(head: Head) -> Refusal | None:

@@ -105,6 +105,14 @@ class Locks(Answer):
     locks: list[Lock]
 
 
+class Event(Answer):
+    """One of the stream: the fields of server-sent events, `data` being JSON."""
+
+    id: str = Field(description="For `Last-Event-ID`.")
+    event: Literal["operation", "evidence", "record", "lost"]
+    data: str
+
+
 class Trouble(Answer):
     """One thing that is wrong."""
 
@@ -175,6 +183,7 @@ class Parts(Answer):
     cloud: CloudPart
     records: Part
     outbox: OutboxPart
+    audit: Part
     clock: ClockPart
 
 

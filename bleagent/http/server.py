@@ -25,11 +25,17 @@ _NOT_BY_EVERYBODY = _NotByEverybody()
 
 
 class Server(uvicorn.Server):
-    """uvicorn that leaves signals to us and says when it listens."""
+    """uvicorn that leaves signals to us, and says when it listens and when it begins to stop."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        on_stop: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_stop = on_stop
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -42,6 +48,11 @@ class Server(uvicorn.Server):
         if self.started:
             self._on_ready()
 
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Answer what was asked, and stop; an answer without an end must end by ``on_stop``."""
+        self._on_stop()
+        await super().shutdown(sockets)
+
 
 def make_server(
     app: ASGIApp,
@@ -49,6 +60,7 @@ def make_server(
     *,
     stop_within: float,
     limits: WireLimits | None = None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> Server:
     """A server of ``app``; it serves with ``serve(sockets=...)``."""
     logging.getLogger("uvicorn.error").addFilter(_NOT_BY_EVERYBODY)
@@ -67,4 +79,4 @@ def make_server(
         server_header=False,
         timeout_graceful_shutdown=int(stop_within),
     )
-    return Server(config, on_ready)
+    return Server(config, on_ready, on_stop)

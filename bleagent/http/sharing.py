@@ -78,9 +78,13 @@ class TicketGate:
         try:
             passed = await self.sharings.authorised(asked, Secret(given.ticket), given.receiver)
         except SharingRefused:
-            was_wrong = True
             if await self.ledger.known(caller, asked.key) is not None:
                 return asked  # the same request came a moment before, and has taken the ticket
+            was_wrong = True
+            log.warning(
+                "sharing.refused", lock=asked.lock, sharing=id_of(Secret(given.ticket)),
+                principal=caller,
+            )  # fmt: skip
             raise
         finally:
             if not was_wrong:

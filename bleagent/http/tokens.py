@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import structlog
@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from bleagent.audit import Audit
 from bleagent.errors import TokenUnusable
 from bleagent.guests import (
     MOST_TIMES,
@@ -66,6 +67,7 @@ class TokenParts:
     clock: Clock
     locks: Collection[str]
     """Those of the configuration."""
+    audit: Audit = field(default_factory=Audit)
 
 
 class GuestBody(BaseModel):
@@ -127,6 +129,10 @@ def add_tokens(app: FastAPI, parts: TokenParts) -> None:
             "token.created", id=kept.principal, scopes=sorted(kept.scopes), expires=kept.expires,
             guest=kept.guest is not None, principal=caller.id,
         )  # fmt: skip
+        parts.audit.tell(
+            "token.created", principal=caller.id, via=caller.via, token=kept.principal,
+            scopes=sorted(kept.scopes), expires=kept.expires, guest=kept.guest is not None,
+        )  # fmt: skip
         # The one place where it is told.
         told = token_view(parts, kept) | {"token": shown.text.reveal().decode()}
         return JSONResponse(told, 201, _NO_STORE)
@@ -135,6 +141,9 @@ def add_tokens(app: FastAPI, parts: TokenParts) -> None:
     async def revoke(token_id: str, caller: Administrator) -> Response:
         revoked = await parts.issued.revoke(parse_id(token_id))
         log.info("token.revoked", id=revoked.principal, principal=caller.id)
+        parts.audit.tell(
+            "token.revoked", principal=caller.id, via=caller.via, token=revoked.principal
+        )
         return JSONResponse(token_view(parts, revoked), headers=_NO_STORE)
 
 

@@ -35,6 +35,8 @@ class WireLimits:
     """Whole seconds between two requests on one connection."""
     read_within: float = 10.0
     """Seconds in which an answer is taken off our hands."""
+    stop_within: float = 0.5
+    """The same for what is left of it when the agent stops."""
     head_bytes: int = 16 * 1024
     """Bytes of an unfinished head."""
     tcp: int = 64
@@ -125,6 +127,13 @@ class GuardedProtocol(H11Protocol):
         if self._unread is None:
             within = self.limits.read_within
             self._unread = self.loop.call_later(within, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """The agent stops; who does not read does not keep it from that."""
+        super().shutdown()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = self.loop.call_later(self.limits.stop_within, self.transport.abort)
 
     def resume_writing(self) -> None:
         """It is read."""

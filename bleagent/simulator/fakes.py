@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from bleagent.errors import CloudError, KeyReused, StoreError, UsesSpent
+from bleagent.events import OperationEvent
 from bleagent.model import (
     Action,
     CodeAttempt,
@@ -61,6 +62,8 @@ class MemoryLedger:
     """Shared with ``MemoryLocks``: one commit raises them."""
     uses: dict[str, str] = field(default_factory=dict)
     """Operation and principal of guests' openings; shared with ``MemoryTokens``."""
+    events: list[OperationEvent] = field(default_factory=list)
+    """Every ending and every evidence, in the order of the commits."""
     sending_takes: float = 0.0
     sending_fails: bool = False
     finish_fails: bool = False
@@ -119,6 +122,7 @@ class MemoryLedger:
             ended_at=anyio.current_time(),
         )  # fmt: skip
         self.records[operation_id] = record
+        self.events.append(OperationEvent(seq=len(self.events) + 1, record=record))
         return record
 
     async def add_evidence(
@@ -130,8 +134,11 @@ class MemoryLedger:
         if record is None or record.ending is None:
             return None
         ending = replace(record.ending, evidence=(*record.ending.evidence, dict(evidence)))
-        self.records[operation_id] = replace(record, ending=ending)
-        return self.records[operation_id]
+        self.records[operation_id] = record = replace(record, ending=ending)
+        self.events.append(
+            OperationEvent(seq=len(self.events) + 1, record=record, evidence=dict(evidence))
+        )
+        return record
 
     async def operation(self, operation_id: str) -> OperationRecord | None:
         """Look one up."""

@@ -472,6 +472,8 @@ def test_a_ticket_opens_as_often_as_it_says_whoever_passes_it_on() -> None:
         assert (await show(gate, two, ticket, "3")).json()["outcome"] == "confirmed"
         await anyio.sleep(3)
         assert refused(await show(gate, one, ticket, "4")) == (403, "uses-spent")
+        (told,) = gate.audit.of("token.used_up")
+        assert told["via"].endswith(id_of(Secret(ticket)))
         assert (await show(gate, one, shared(gate), "5")).json()["outcome"] == "confirmed"
         assert len(gate.world.actuations()) == 3
 

@@ -15,9 +15,11 @@ from structlog.testing import capture_logs
 from bleagent.cloud.client import CloudState
 from bleagent.doors import Doors
 from bleagent.errors import AgentError, ScopeMissing, StoreError
+from bleagent.events import Bell
 from bleagent.guests import GuestTerms
 from bleagent.http.app import HttpParts, create_app
 from bleagent.http.auth import Tokens
+from bleagent.http.events import EventParts
 from bleagent.http.metrics import MetricParts
 from bleagent.http.records import RecordParts
 from bleagent.http.tokens import TokenParts
@@ -36,10 +38,12 @@ from bleagent.model import Principal
 from bleagent.readiness import Readiness
 from bleagent.sharing import Sharings
 from bleagent.simulator.cloud_sharing import SharingDesk
+from bleagent.simulator.event_fakes import events_of_ledger
 from bleagent.simulator.fakes import LoopClock
 from bleagent.simulator.memory_tokens import MemoryTokens
 from bleagent.tokens import StoredToken
 from protocol import Secret
+from tests.agent.audit_site import HeardAudit
 from tests.agent.record_shelf import TinyShelf, stored
 from tests.agent.sharing_world import DirectSharing
 from tests.agent.stories import FIRST, LAST, at_write
@@ -49,6 +53,13 @@ from tests.agent.world import DOOR, World, rehearse
 MASTER = "CANARY-token-0123456789"
 DAY = 86400.0
 PARKED = stored(1)
+
+
+def let_go() -> Bell:
+    """Who follows what happens is let go after the beginning."""
+    bell = Bell()
+    bell.close()
+    return bell
 
 
 class Gate:
@@ -74,20 +85,29 @@ class Gate:
             doors._doors, doors._ports, doors._supervisor, world.tasks,
             allowed=self.sharings.require_good,
         )  # fmt: skip
-        shelf = TinyShelf(PARKED)
+        self.shelf = shelf = TinyShelf(PARKED)
+        self.audit = HeardAudit()
         looked_at = Readiness(watched(self.clock, shelf))
-        parts = HttpParts(
+        self.parts = parts = HttpParts(
             doors=world.doors, ledger=world.ledger, clock=self.clock, tokens=tokens,
             new_id=lambda: f"op-{next(world.ids)}", stalled=lambda: False, air=lambda: None,
             readiness=looked_at.parts,
             records=RecordParts(
-                shelf=shelf, last_seq=shelf.last_seq, locks=(DOOR,), clock=self.clock
+                shelf=shelf, last_seq=shelf.last_seq, locks=(DOOR,), clock=self.clock,
+                audit=self.audit,
             ),
-            issued=TokenParts(issued=self.issued, clock=self.clock, locks=(DOOR, "back")),
+            issued=TokenParts(
+                issued=self.issued, clock=self.clock, locks=(DOOR, "back"), audit=self.audit
+            ),
             metrics=MetricParts(
                 tally=Tally(), readiness=looked_at, doors=world.doors, clock=self.clock,
                 air=lambda: None, cloud=lambda: CloudState(token=True, quota_pause=0.0),
                 version="test", in_thread=at_once,
+            ),
+            audit=self.audit,
+            events=EventParts(
+                operations=events_of_ledger(world.ledger), records=None, bell=let_go(),
+                clock=self.clock,
             ),
             sharings=self.sharings,
         )  # fmt: skip
@@ -314,8 +334,11 @@ def test_a_route_takes_its_scope_and_no_other(method: str, url: str, scope: str)
 def test_every_route_of_the_application_is_in_that_list() -> None:
     async def story(gate: Gate) -> None:
         app = cast("Any", gate.transport.app)
-        paths = {one.path for one in app.routes} - {
-            "/livez", "/readyz", "/v1/operations", "/openapi.json", "/docs", "/docs.css",
+        # The page's files are the same for everybody; what it shows is asked for below.
+        page = {one.path for one in app.routes if one.path.startswith("/page/")} | {"/"}
+        paths = {one.path for one in app.routes} - page - {
+            "/livez", "/readyz", "/v1/operations", "/v1/events", "/openapi.json", "/docs",
+            "/docs.css",
         }  # fmt: skip
         shaped = {url.replace(PARKED.id, "{record_id}") for _, url, _ in ROUTES}
         for concrete, shape in (

@@ -65,7 +65,7 @@ def part(name: str, clock: Clock | None = None, **given: Any) -> Part:
 
 def test_nothing_is_wrong_where_nothing_is() -> None:
     parts = Readiness(watched(Clock(), TinyShelf())).parts()
-    assert list(parts) == ["radio", "store", "cloud", "records", "outbox", "clock"]
+    assert list(parts) == ["radio", "store", "cloud", "records", "outbox", "audit", "clock"]
     assert all(one.ok for one in parts.values())
     assert shut_by(parts) == []
 
@@ -213,6 +213,11 @@ def test_the_cloud_is_what_its_last_word_was() -> None:
 def test_a_date_that_nobody_has_confirmed_is_said() -> None:
     found = part("clock", Clock(trusted=False))
     assert (codes(found), found.shuts) == (["clock-not-trusted"], False)
+
+
+def test_an_audit_that_is_not_written_is_said_and_keeps_no_door_shut() -> None:
+    found = part("audit", audit=lambda: "store-full")
+    assert (codes(found), found.shuts) == (["store-full"], False)
 
 
 def test_records_that_are_not_kept_at_all_are_said() -> None:

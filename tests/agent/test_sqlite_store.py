@@ -13,7 +13,6 @@ import anyio
 import pytest
 
 from bleagent.adapters.sqlite_store import (
-    AuditRow,
     SqliteLedger,
     SqliteStore,
     StateDirectory,
@@ -353,21 +352,6 @@ async def test_of_two_connections_that_begin_at_once_with_one_key_one_wins(folde
             assert winner is not None
             assert sorted(answers, key=str) == sorted([None, winner.id], key=str)
         second.close()
-
-
-# -- audit
-
-
-async def test_audit_rows_are_appended_and_cannot_be_changed(store: SqliteStore) -> None:
-    row = AuditRow(at=NOON, event="unlock", principal="alice", lock="front-door", detail={"n": 1})
-    await store.audit.append(row)
-    await store.audit.append(AuditRow(at=NOON + 1, event="stop"))
-    assert await store.audit.rows(limit=1) == [(1, row)]
-    assert [one.event for _, one in await store.audit.rows(after=1)] == ["stop"]
-    for change in ("UPDATE audit SET at = 0", "DELETE FROM audit"):
-        with pytest.raises(StoreError, match="only appended"):
-            await store._records.execute(change)
-    assert len(await store.audit.rows()) == 2
 
 
 # -- retention

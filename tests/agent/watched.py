@@ -44,7 +44,7 @@ def watched(clock: Any, shelf: Any, **more: Any) -> Watched:
     given: dict[str, Any] = {
         "store": well, "damaged": False, "without_records": None, "most_waiting": 90,
         "air": lambda: None, "nobody": lambda: None, "cloud": CloudWatch(clock.now),
-        "records": RecordWatch(clock.now),
+        "records": RecordWatch(clock.now), "audit": lambda: None,
     } | more  # fmt: skip
     given["store"] = Look(given["store"], clock)
     return Watched(clock=clock, shelf=shelf, **given)

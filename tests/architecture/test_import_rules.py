@@ -83,6 +83,11 @@ def sink(library: str) -> Rule:
 # The jobs speak to the world through ports alone.
 JOB = Rule(never=EDGES | CLI_LIBRARIES | WIRING | {"socket", "ssl", "subprocess", "urllib"})
 
+CHAIN = Rule(
+    never=frozenset({EVERYTHING}),
+    may=PURE_STDLIB | {"protocol", "bleagent.audit", "bleagent.errors"},
+)
+
 RULES: dict[str, Rule] = {
     "protocol": Rule(
         never=frozenset({EVERYTHING, "Crypto.Random"}),
@@ -117,6 +122,7 @@ RULES: dict[str, Rule] = {
     "bleagent.metrics": JOB,
     "bleagent.readiness": JOB,
     "bleagent.watches": JOB,
+    "bleagent.events": JOB,
     "bleagent.issued_tokens": JOB,
     "bleagent.shared": Rule(
         never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "bleagent.guests"}
@@ -176,6 +182,18 @@ RULES: dict[str, Rule] = {
     "bleagent.doctor_machine": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING,
         may=frozenset({"bleagent.adapters.bluez"}),
+    ),
+    # Rows, their chain and what it proves: given what was read, and the keys.
+    "bleagent.audit": CHAIN,
+    "bleagent.audit_verify": CHAIN,
+    "bleagent.audit_writer": JOB,
+    "bleagent.audited": JOB,
+    "bleagent.audit_files": Rule(
+        never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.adapters.sqlite_store"})
+    ),
+    "bleagent.audit_cli": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"},
+        may=frozenset({"bleagent.adapters.sqlite_store"}),
     ),
     # What an operator does to the state directory, with the agent stopped.
     "bleagent.maintenance": Rule(

@@ -15,6 +15,8 @@ from typing import Any
 
 from bleagent.__main__ import main
 from bleagent.adapters.socket_radio import SocketLink
+from bleagent.adapters.sqlite_store.audit import SqliteAudit
+from bleagent.adapters.sqlite_store.database import Database
 from bleagent.adapters.sqlite_store.ledger import SqliteLedger
 from bleagent.adapters.sqlite_store.memory import SqliteLockMemory
 from bleagent.adapters.sqlite_store.records import SqliteRecords
@@ -44,6 +46,12 @@ FINISHED = ("after finish", "before take", "after take")
 POINTS = (*BEFORE_COMMIT, *AFTER_COMMIT, *FINISHED)
 RECORD_STEPS = ("take", "drained", "report_property", "settle")
 """From the lock's report to the cloud's word on disk; a point before and behind each."""
+
+
+AUDIT_POINTS = (
+    "before append", "within append", "before empty_log", "after empty_log", "after append",
+)  # fmt: skip
+"""``within``: rows are written and the next key is not, in a transaction that is still open."""
 
 
 class Executioner:
@@ -78,6 +86,16 @@ class Executioner:
 
         setattr(owner, name, wrapped)
 
+    def within_append(self) -> None:
+        """A point in the transaction of the audit, on the thread of its database."""
+        keep = SqliteAudit._keep
+
+        def wrapped(audit: SqliteAudit, *given: Any) -> None:
+            self.reached("within append")
+            keep(audit, *given)
+
+        setattr(SqliteAudit, "_keep", wrapped)  # noqa: B010 - mypy refuses the assignment
+
     def around_writes(self) -> None:
         """The fragments of the command, which are those after ``sending``."""
         write, handed_over = SocketLink.write, Central.handed_over
@@ -108,8 +126,11 @@ if __name__ == "__main__":
         (SqliteLockMemory, ("keep_issued_config", "keep_proven")),
         (SqliteRecords, ("take", "drained", "settle")),
         (CloudClient, ("report_property",)),
+        (SqliteAudit, ("append",)),
+        (Database, ("empty_log",)),
     ):
         for name in names:
             executioner.around(owner, name)
+    executioner.within_append()
     executioner.around_writes()
     main()

@@ -1,6 +1,7 @@
 """The daemon that answers everybody as often as they ask: ``patient_daemon.py run ...``.
 
-For who asks thousands of things in a minute to see whether each answer is a documented one.
+For who asks thousands of things in a minute to see whether each answer is a documented one. A
+stream of events says its beginning and ends, as it does when the agent stops.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from bleagent.http.limits import Limits, Rate
 OFTEN = Rate(burst=1_000_000, per_minute=1_000_000)
 
 if __name__ == "__main__":
-    from bleagent import app
+    from bleagent import app, watching
+    from bleagent.events import Bell
 
     patient: Any = app
     parts = patient.HttpParts
@@ -22,4 +24,8 @@ if __name__ == "__main__":
         anonymous=OFTEN, anonymous_all=OFTEN, failures=OFTEN, failures_all=OFTEN, operations=OFTEN
     )
     patient.HttpParts = lambda **named: parts(**named, limits=limits)
+    root: Any = watching
+    ended, events = Bell(), root.EventParts
+    ended.close()
+    root.EventParts = lambda **named: events(**named | {"bell": ended})
     raise SystemExit(start.main(sys.argv[2:]))

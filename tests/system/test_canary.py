@@ -36,6 +36,7 @@ from tests.system.daemon import (
     unlock_when_rested,
 )
 from tests.system.faulty_daemon import PLACES
+from tests.system.following import follow
 
 FAULTY = Path(__file__).with_name("faulty_daemon.py")
 CONFIGURED = {
@@ -170,9 +171,11 @@ async def test_no_secret_is_in_logs_answers_or_files(
     site = Site(tmp_path, offline="cached", firmware=firmware, signer=signer, more=more)
     watched = Watched(site)
     async with site.up(), site.daemon("debug") as (client, process):
-        answers = await _every_answer(client, site)
-        with_tickets = await _with_tickets(client, site, watched.ticket)
-        await anyio.sleep(0.5)  # the record of the opening is being stored
+        async with follow(client) as stream:
+            answers = await _every_answer(client, site)
+            with_tickets = await _with_tickets(client, site, watched.ticket)
+            await stream.until("operation", 1)
+            await anyio.sleep(0.5)  # the record of the opening is being stored
         live = watched.files()  # with the databases' logs, which a clean end removes
         process.kill()
         await process.wait()
@@ -191,9 +194,12 @@ async def test_no_secret_is_in_logs_answers_or_files(
         signer == "openapi"
     )
     texts = [*live, *killed, *((f"answer {n}", _told(one)) for n, one in enumerate(answers))]
+    texts.append(("events", stream.text.encode()))
     assert watched.canary.in_all(texts) == []
     # The search does see what is there.
-    assert Canary({"lock": answers[0].json()["id"].encode()}).in_all(texts)
+    opened = Canary({"lock": answers[0].json()["id"].encode()})
+    assert opened.in_all(texts)
+    assert opened.in_all(texts[-1:])
 
 
 @pytest.mark.anyio

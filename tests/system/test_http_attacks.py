@@ -207,6 +207,43 @@ async def test_no_link_opens_it_and_no_preflight_is_answered(tmp_path: Path) -> 
         assert preflight.status == 403  # `parse` saw that it allows nothing
 
 
+async def test_a_link_leads_to_the_page_and_to_nothing_that_acts_or_tells(tmp_path: Path) -> None:
+    cross, navigate = "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"
+    clicked = (cross, navigate, "Sec-Fetch-Dest: document")
+    async with attacked(tmp_path) as attacker:
+        page = await attacker.ask("GET / HTTP/1.1", *clicked, auth=None)
+        assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        for secret in (TOKEN, "front", "canary"):
+            assert secret.encode() not in page.body  # it is the same for everybody
+        for first, *lines in (
+            (UNLOCK, *clicked), ("GET /v1/locks HTTP/1.1", *clicked),
+            ("POST / HTTP/1.1", *clicked), ("GET /page/page.js HTTP/1.1", *clicked),
+            ("GET / HTTP/1.1", cross, navigate, "Sec-Fetch-Dest: iframe"),
+            ("GET / HTTP/1.1", cross, "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"),
+            ("GET / HTTP/1.1", *clicked, "Origin: http://evil.example"),
+        ):  # fmt: skip
+            assert (await attacker.ask(first, *lines)).code == "origin-foreign"
+        rebound = await attacker.ask("GET / HTTP/1.1", *clicked, host="evil.example", auth=None)
+        assert rebound.code == "host-not-allowed"
+        exposed = await attacker.ask(f"GET /?token={TOKEN} HTTP/1.1", auth=None)
+        assert exposed.code == "credential-in-url"
+
+
+async def test_through_the_socket_there_is_no_page(tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    site = Site(tmp_path, more={"": ""})
+    async with site.up():
+        text = site.config.read_text()
+        site.config.write_text(text.replace("[http]\n", f'[http]\nsocket = "{path}"\n'))
+        async with site.daemon() as (tcp, _):
+            transport = httpx.AsyncHTTPTransport(uds=str(path))
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as unix:
+                assert (await unix.get("/")).status_code == 404
+                assert (await unix.get("/page/page.js")).status_code == 404
+            assert (await tcp.get("/")).status_code == 200
+
+
 # -- row: Token in URL, in logs
 
 

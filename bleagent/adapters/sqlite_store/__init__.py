@@ -1,14 +1,15 @@
-"""The embedded store: two SQLite files in a state directory that one agent holds.
+"""The embedded store: three SQLite files in a state directory that one agent holds.
 
 ``operations.db`` has what an unlock needs and nothing that grows: operations, idempotency keys,
-marks, timestamps, issued configs, device facts, tokens. ``records.db`` has what grows: raw
-reports, the records in them and how far each was carried, and the audit. So a full or damaged
-records file never keeps a door shut, and each has a worker thread of its own, so that a slow write
-of the one does not delay the other (safety H2).
+marks, timestamps, issued configs, device facts, tokens. ``records.db`` and ``audit.db`` have what
+grows: raw reports, the records in them and how far each was carried; and who did what. So a full
+or damaged one of these never keeps a door shut, and each has a worker thread of its own, so that a
+slow write of the one does not delay the others (safety H2).
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -20,8 +21,9 @@ from bleagent.clock import boot_seconds
 from bleagent.errors import StoreDamaged, StoreError
 from bleagent.vault import Sealed, Vault, VaultKeys
 
-from .audit import AuditRow, SqliteAudit
-from .database import Database, Unusable
+from .audit import QUOTA, AuditFile, Bounds, SqliteAudit, sealed_key
+from .database import Database, Reader, Unusable
+from .events import SqliteOperationEvents, SqliteRecordEvents
 from .files import StateLock, free_bytes, make_directory, moved_aside
 from .ledger import SqliteLedger
 from .memory import SqliteLockMemory
@@ -38,7 +40,8 @@ from .tokens import SqliteTokens
 
 __all__ = [
     "Adopted",
-    "AuditRow",
+    "AuditFile",
+    "Bounds",
     "SqliteAudit",
     "SqliteLedger",
     "SqliteLockMemory",
@@ -90,7 +93,10 @@ class StateDirectory:
 
 
 class SqliteStore:
-    """Both databases, open: ``ledger``, ``memory``, ``tokens``, ``records``, and ``audit``.
+    """All databases, open: ``ledger``, ``memory``, ``tokens``, ``records``, and ``audit``.
+
+    ``operation_events`` and ``record_events`` read what happened in them, by connections of their
+    own: no commit waits for who looks.
 
     ``damaged`` is the operations database that had to be moved aside, now or at an earlier
     start, for as long as it lies in the state directory: the one in use began empty, so that
@@ -101,12 +107,13 @@ class SqliteStore:
     once (``sealed_anew`` says how many values were), and reports by ``seal_reports_anew``.
 
     Where ``records.db`` cannot be used (a newer agent's, another program's, unreadable) it stays
-    as it is, the store opens all the same, and ``without_records`` says why: keeping a report, a
-    record or an audit row raises that, and whatever needs ``operations.db`` alone goes on
-    (safety H2).
+    as it is, the store opens all the same, and ``without_records`` says why: keeping a report or a
+    record raises that, and whatever needs ``operations.db`` alone goes on (safety H2). The same
+    goes for ``audit.db`` and ``without_audit``.
 
-    The quotas are in pages of 4096 bytes; none by default. ``sinks`` are the names of those that
-    records are carried to, and ``capacity`` is how many may wait for one of them (safety D6).
+    The quotas are in pages of 4096 bytes; none by default but for the audit. ``sinks`` are the
+    names of those that records are carried to, and ``capacity`` is how many may wait for one of
+    them (safety D6).
 
     Raises:
         VaultKeyMissing: something that is needed opens with none of the keys.
@@ -121,6 +128,8 @@ class SqliteStore:
         boot_id: str | None = None,
         operations_pages: int | None = None,
         records_pages: int | None = None,
+        audit_pages: int = QUOTA,
+        audit_bounds: Bounds | None = None,
         sinks: tuple[str, ...] = (),
         capacity: int = 100_000,
         free: Callable[[Path], int] = free_bytes,
@@ -132,11 +141,12 @@ class SqliteStore:
         self._operations = Database.open(
             folder, "operations", max_pages=operations_pages, utcnow=utcnow
         )
-        self.without_records: StoreError | None = None
         with ExitStack() as opened:
             opened.callback(self._operations.close)
-            self._records = self._open_records(folder, records_pages, utcnow)
+            self._records, self.without_records = _open(folder, "records", records_pages, utcnow)
             opened.callback(self._records.close)
+            self._audit, self.without_audit = _open(folder, "audit", audit_pages, utcnow)
+            opened.callback(self._audit.close)
             self._vault, self.sealed_anew = self._open_vault(vault)
             opened.pop_all()
         self.unopened = 0
@@ -150,22 +160,19 @@ class SqliteStore:
         self.memory = SqliteLockMemory(self._operations, self._vault)
         self.tokens = SqliteTokens(self._operations)
         self.records = SqliteRecords(self._records, self._vault, sinks=sinks, capacity=capacity)
-        self.audit = SqliteAudit(self._records)
+        self.audit = SqliteAudit(
+            self._audit, self._vault, random=secrets.token_bytes, bounds=audit_bounds
+        )
+        self._readers = (Reader(self._operations.path), Reader(self._records.path))
+        operations, records = self._readers
+        self.operation_events = SqliteOperationEvents(operations)
+        self.record_events = SqliteRecordEvents(records, self._vault)
         self.damaged = moved_aside(self._operations.path)
         self.damage = tuple(
             StoreDamaged(f"{database.path.name} was damaged and is now {moved.name}")
-            for database in (self._operations, self._records)
+            for database in (self._operations, self._records, self._audit)
             if (moved := moved_aside(database.path)) is not None
         )
-
-    def _open_records(
-        self, folder: Path, max_pages: int | None, utcnow: Callable[[], datetime]
-    ) -> Database:
-        try:
-            return Database.open(folder, "records", max_pages=max_pages, utcnow=utcnow)
-        except StoreError as error:
-            self.without_records = error
-            return Unusable(folder / "records.db", error)
 
     def _open_vault(self, vault: Vault | VaultKeys) -> tuple[Vault, int]:
         if isinstance(vault, Vault):
@@ -175,7 +182,9 @@ class SqliteStore:
         )
         wanted: list[Sealed] = []
         with suppress(StoreError):  # what is wrong with the records keeps no door shut
-            wanted = self._records.at_start(one_of_each_version)
+            wanted += self._records.at_start(one_of_each_version)
+        with suppress(StoreError):  # nor with the audit
+            wanted += self._audit.at_start(sealed_key)
         fitting = vault.vault(needed, wanted=wanted)
         return fitting, self._operations.at_start(lambda found: seal_anew_now(found, fitting))
 
@@ -200,9 +209,9 @@ class SqliteStore:
         )
 
     def close(self) -> None:
-        """Close both files. The directory stays held until it is closed itself."""
-        self._operations.close()
-        self._records.close()
+        """Close the files. The directory stays held until it is closed itself."""
+        for database in (*self._readers, self._operations, self._records, self._audit):
+            database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -214,3 +223,13 @@ class SqliteStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _open(
+    folder: Path, name: str, max_pages: int | None, utcnow: Callable[[], datetime]
+) -> tuple[Database, StoreError | None]:
+    """A database that the doors can do without, and why it cannot be used, if so."""
+    try:
+        return Database.open(folder, name, max_pages=max_pages, utcnow=utcnow), None
+    except StoreError as error:
+        return Unusable(folder / f"{name}.db", error), error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
@@ -104,23 +105,60 @@ class Database:
         # A cursor that outlives the call would keep the file open behind our back.
         await self.write(lambda connection: connection.execute(statement, values).close())
 
+    async def empty_log(self) -> None:
+        """Take what was replaced out of the log beside the file, as far as nobody reads it."""
+
+        def empty() -> None:
+            # What is committed stays so, and the next time takes more out.
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+        await anyio.to_thread.run_sync(empty, limiter=self._one_at_a_time)
+
     async def _run(self, work: Work[T], begin: str) -> T:
         def transaction() -> T:
             with _Translated(self.path):
+                connection = self._connected()
                 try:
-                    self._connection.execute(begin)
-                    result = work(self._connection)
-                    self._connection.execute("COMMIT")
+                    connection.execute(begin)
+                    result = work(connection)
+                    connection.execute("COMMIT")
                 finally:
-                    if self._connection.in_transaction:
-                        self._connection.execute("ROLLBACK")
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
             return result
 
         return await anyio.to_thread.run_sync(transaction, limiter=self._one_at_a_time)
 
+    def _connected(self) -> sqlite3.Connection:
+        return self._connection
+
     def close(self) -> None:
         """Close the file; what was committed is kept either way."""
         self._connection.close()
+
+
+class Reader(Database):
+    """Another connection to the file of an open database: it only reads, on a thread of its own.
+
+    No write ever waits for it (WAL). It is opened when it is used first; to be closed before the
+    database itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: sqlite3.Connection | None = None
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self._opened = _connect(self.path, mode="ro")
+        return self._opened
+
+    def close(self) -> None:
+        """Close it, if it was ever opened."""
+        if self._opened is not None:
+            self._opened.close()
 
 
 class Unusable(Database):
@@ -144,6 +182,26 @@ class Unusable(Database):
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def look_at(path: Path) -> Database:
+    """``path`` as it is now, for reading beside whoever writes it; it stays so until it is closed.
+
+    Raises:
+        StoreTooNew, StoreForeign: written by a newer agent, or by another program.
+        StoreError: there is none, or it cannot be read.
+    """
+    with files.file_errors():
+        path.stat()
+    connection = _connect(path, mode="ro")
+    try:
+        with _Translated(path):
+            _require_ours(connection, path, newest=max(migrations_of(path.stem)))
+            connection.execute("BEGIN")
+    except BaseException:
+        connection.close()
+        raise
+    return Database(connection, path)
 
 
 class _Translated:

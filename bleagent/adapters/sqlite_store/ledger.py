@@ -24,8 +24,11 @@ BEFORE_SENDING = "interrupted-before-sending"
 POWER_CUT = "interrupted-by-power-cut"
 WHILE_SENDING = "interrupted-while-sending"
 
+# What ``operation_events`` calls its two kinds.
+OPERATION, EVIDENCE = "operation", "evidence"
+
 _FINISHED = "phase = 'finished', finished_at = ?, ending = ?, ended = ?, ended_boot = ?"
-_COLUMNS = "id, lock, action, principal, key, fingerprint, phase, requested_at, finished_at, ending"
+COLUMNS = "id, lock, action, principal, key, fingerprint, phase, requested_at, finished_at, ending"
 
 
 class SqliteLedger:
@@ -117,6 +120,7 @@ class SqliteLedger:
             if changed != 1:
                 raise _wrong_phase(connection, operation_id, f"finished ({ending.outcome})")
             give_back_use(connection, operation_id, ending)
+            _note_event(connection, operation_id, OPERATION, heard=len(ending.evidence))
             return _require(_by_id(connection, operation_id))
 
         record = await self._database.write(work)
@@ -137,6 +141,7 @@ class SqliteLedger:
                 "UPDATE operations SET ending = ? WHERE id = ?",
                 (ending_to_json(ending), operation_id),
             )
+            _note_event(connection, operation_id, EVIDENCE, heard=len(ending.evidence))
             return replace(found, ending=ending)
 
         return await self._database.write(work)
@@ -163,14 +168,14 @@ class SqliteLedger:
 
         def work(connection: sqlite3.Connection) -> OperationRecord | None:
             row = connection.execute(
-                f"SELECT {_COLUMNS}, ended, ended_boot FROM operations "  # noqa: S608 -- ours
+                f"SELECT {COLUMNS}, ended, ended_boot FROM operations "  # noqa: S608 -- ours
                 "WHERE lock = ? ORDER BY seq DESC LIMIT 1",
                 (lock,),
             ).fetchone()
             if row is None:
                 return None
             *columns, ended, boot = row
-            return replace(_record(tuple(columns)), ended_at=self._in_this_boot(ended, boot))
+            return replace(record_of(tuple(columns)), ended_at=self._in_this_boot(ended, boot))
 
         return await self._database.read(work)
 
@@ -208,6 +213,7 @@ class SqliteLedger:
                     (*self._finished(ending, unix), operation_id),
                 )
                 give_back_use(connection, operation_id, ending)
+                _note_event(connection, operation_id, OPERATION, heard=0)
                 closed.append(_require(_by_id(connection, operation_id)))
             return closed
 
@@ -227,6 +233,7 @@ class SqliteLedger:
             )
             forgotten = connection.execute(_FORGET_KEYS, (trusted_unix - KEY_AGE, KEYS_KEPT))
             connection.execute(_FORGET_OPERATIONS)
+            connection.execute(_FORGET_EVENTS)
             return forgotten.rowcount
 
         return await self._database.write(work)
@@ -244,6 +251,9 @@ _FORGET_OPERATIONS = """
     DELETE FROM operations WHERE phase = 'finished'
         AND seq NOT IN (SELECT operation FROM idempotency)
         AND seq NOT IN (SELECT max(seq) FROM operations GROUP BY lock)
+"""
+_FORGET_EVENTS = """
+    DELETE FROM operation_events WHERE operation NOT IN (SELECT seq FROM operations)
 """
 
 
@@ -270,6 +280,17 @@ def _insert(
     )
 
 
+def _note_event(
+    connection: sqlite3.Connection, operation_id: str, kind: str, *, heard: int
+) -> None:
+    """For those who follow what happens; ``heard`` are the pieces of evidence there are now."""
+    connection.execute(
+        "INSERT INTO operation_events (operation, kind, heard) "
+        "SELECT seq, ?, ? FROM operations WHERE id = ?",
+        (kind, heard, operation_id),
+    )
+
+
 def _after_crash(phase: Phase, *, same_boot: bool) -> Ending:
     if phase is Phase.SENDING:
         return Ending(outcome=Outcome.UNCONFIRMED, code=WHILE_SENDING, moved="possible")
@@ -279,13 +300,13 @@ def _after_crash(phase: Phase, *, same_boot: bool) -> Ending:
 
 
 def _by_id(connection: sqlite3.Connection, operation_id: str) -> OperationRecord | None:
-    return _one(connection, f"SELECT {_COLUMNS} FROM operations WHERE id = ?", operation_id)  # noqa: S608
+    return _one(connection, f"SELECT {COLUMNS} FROM operations WHERE id = ?", operation_id)  # noqa: S608
 
 
 def _by_key(connection: sqlite3.Connection, principal: str, key: str) -> OperationRecord | None:
     return _one(
         connection,
-        f"SELECT {_COLUMNS} FROM operations WHERE seq = "  # noqa: S608 -- a constant of ours
+        f"SELECT {COLUMNS} FROM operations WHERE seq = "  # noqa: S608 -- a constant of ours
         "(SELECT operation FROM idempotency WHERE principal = ? AND key = ?)",
         principal,
         key,
@@ -294,10 +315,11 @@ def _by_key(connection: sqlite3.Connection, principal: str, key: str) -> Operati
 
 def _one(connection: sqlite3.Connection, query: str, *values: str) -> OperationRecord | None:
     row = connection.execute(query, values).fetchone()
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
-def _record(row: tuple[Any, ...]) -> OperationRecord:
+def record_of(row: tuple[Any, ...]) -> OperationRecord:
+    """One row of ``COLUMNS``. Raises StoreError: its ending cannot be read."""
     operation_id, lock, action, principal, key, fingerprint, phase, requested, finished, ending = (
         row
     )
