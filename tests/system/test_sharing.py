@@ -14,10 +14,12 @@ from bleagent.shared import id_of
 from bleagent.simulator.cloud_faults import Fault, FaultKind
 from protocol import Secret
 from tests.system.daemon import KEYS, Site, unlock_when_rested
+from tests.system.test_audit import until_told
 from tests.system.test_tokens import made, of
 
 pytestmark = pytest.mark.anyio
 
+FINISHED = "operation.finished"
 ONLY_LOCK = {"": "[strategies]\nsharing = 'only_lock'\n"}
 
 
@@ -59,6 +61,9 @@ async def test_a_ticket_opens_as_often_as_it_says_over_a_restart_and_not_when_it
             async with of(client, token) as reader:
                 assert (await show(reader, "1", once)).json()["outcome"] == "confirmed"
                 assert refused(await show(reader, "2", once)) == (403, "uses-spent")
+            (told,) = [one for one in await until_told(site, FINISHED) if one["event"] == FINISHED]
+            assert str(told["principal"]).startswith("blk_")
+            assert id_of(Secret(once)) in str(told["detail"])
         async with site.daemon() as (client, _), of(client, token) as reader:
             again = await show(reader, "1", once)
             assert again.headers["idempotency-replayed"] == "true"
