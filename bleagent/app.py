@@ -49,6 +49,7 @@ from .policy import Listening
 from .ports import Bluetooth, LockRadio
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
+from .retention import forget_operations
 from .session import LinkPorts
 from .sharing import Sharings
 from .stall import StallWatch
@@ -149,6 +150,7 @@ async def _serve(
         tasks.start_soon(stall.run)
         tasks.start_soon(metrics.readiness.run)
         tasks.start_soon(carrying.run)
+        tasks.start_soon(forget_operations, store.ledger, clock, operations.settled)
         tasks.start_soon(_reload_on_hangup, config, tokens, audit)
         supervisor.start()
         if store.without_records is None:

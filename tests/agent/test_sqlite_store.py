@@ -389,6 +389,19 @@ async def test_the_newest_operation_of_a_lock_outlives_its_key(
     assert last.id == "alice-1"
 
 
+async def test_little_is_forgotten_in_one_commit(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bleagent.adapters.sqlite_store.ledger.KEYS_KEPT", 0)
+    monkeypatch.setattr("bleagent.adapters.sqlite_store.ledger.AT_ONCE", 2)
+    for number in range(5):
+        await store.ledger.begin(asked(number), unix=NOON)
+        await store.ledger.finish(f"alice-{number}", UNREACHED, unix=NOON)
+    await store.ledger.prune(trusted_unix=NOON)
+    later = NOON + KEY_AGE
+    assert [await store.ledger.prune(trusted_unix=later) for _ in range(4)] == [2, 2, 1, 0]
+
+
 def test_ten_thousand_keys_are_kept_of_each_principal() -> None:
     from bleagent.adapters.sqlite_store import ledger  # noqa: PLC0415
 

@@ -123,6 +123,7 @@ RULES: dict[str, Rule] = {
     "bleagent.readiness": JOB,
     "bleagent.watches": JOB,
     "bleagent.events": JOB,
+    "bleagent.retention": JOB,
     "bleagent.issued_tokens": JOB,
     "bleagent.shared": Rule(
         never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "bleagent.guests"}

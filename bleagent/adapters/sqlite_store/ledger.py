@@ -17,6 +17,7 @@ from .uses import give_back_use, reserve_use
 
 KEY_AGE = 24 * 3600.0  # s of trusted time for which an idempotency key is kept at least (F1)
 KEYS_KEPT = 10_000  # of each principal, the newest, however old
+AT_ONCE = 500  # forgotten in one commit: an opening that comes meanwhile waits for it
 RESERVE = 4 * 1024 * 1024  # bytes; with less on the disk nothing new begins, what runs can end
 
 # What ``recover`` says (reference: safety A7).
@@ -222,35 +223,42 @@ class SqliteLedger:
     async def prune(self, *, trusted_unix: float) -> int:
         """Forget idempotency keys that are old enough (F1), and their operations; how many.
 
-        To be called now and then, and only while the clock is trusted. A key ages from the
-        first pruning that sees it, so that one stored under a wrong date is not forgotten
-        early. Running operations and the newest one of each lock stay.
+        To be called now and then, and only while the clock is trusted; again at once while it
+        forgets any, for it does little at a time. A key ages from the first pruning that sees it,
+        so that one stored under a wrong date is not forgotten early. Running operations and the
+        newest one of each lock stay.
         """
 
         def work(connection: sqlite3.Connection) -> int:
             connection.execute(
                 "UPDATE idempotency SET aged_from = ? WHERE aged_from IS NULL", (trusted_unix,)
             )
-            forgotten = connection.execute(_FORGET_KEYS, (trusted_unix - KEY_AGE, KEYS_KEPT))
-            connection.execute(_FORGET_OPERATIONS)
-            connection.execute(_FORGET_EVENTS)
-            return forgotten.rowcount
+            kept_until = (trusted_unix - KEY_AGE, KEYS_KEPT, AT_ONCE)
+            keys = connection.execute(_OLD_KEYS, kept_until).fetchall()
+            connection.executemany("DELETE FROM idempotency WHERE operation = ?", keys)
+            without_key = connection.execute(_OLD_OPERATIONS, (AT_ONCE,)).fetchall()
+            connection.executemany("DELETE FROM operations WHERE seq = ?", without_key)
+            if without_key:
+                connection.execute(_FORGET_EVENTS)
+            return max(len(keys), len(without_key))
 
         return await self._database.write(work)
 
 
-_FORGET_KEYS = """
-    DELETE FROM idempotency WHERE aged_from <= ? AND operation IN (
-        SELECT operation FROM (
-            SELECT operation, row_number() OVER (PARTITION BY principal ORDER BY operation DESC)
-                AS newness FROM idempotency
-        ) WHERE newness > ?
-    ) AND operation IN (SELECT seq FROM operations WHERE phase = 'finished')
+_OLD_KEYS = """
+    SELECT operation FROM (
+        SELECT operation, aged_from,
+            row_number() OVER (PARTITION BY principal ORDER BY operation DESC) AS newness
+        FROM idempotency
+    ) WHERE aged_from <= ? AND newness > ?
+        AND operation IN (SELECT seq FROM operations WHERE phase = 'finished')
+    ORDER BY operation LIMIT ?
 """
-_FORGET_OPERATIONS = """
-    DELETE FROM operations WHERE phase = 'finished'
-        AND seq NOT IN (SELECT operation FROM idempotency)
-        AND seq NOT IN (SELECT max(seq) FROM operations GROUP BY lock)
+_OLD_OPERATIONS = """
+    SELECT seq FROM operations AS o WHERE phase = 'finished'
+        AND NOT EXISTS (SELECT 1 FROM idempotency WHERE operation = o.seq)
+        AND EXISTS (SELECT 1 FROM operations WHERE lock = o.lock AND seq > o.seq)
+    ORDER BY seq LIMIT ?
 """
 _FORGET_EVENTS = """
     DELETE FROM operation_events WHERE operation NOT IN (SELECT seq FROM operations)
