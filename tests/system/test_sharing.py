@@ -62,9 +62,9 @@ async def test_a_ticket_opens_as_often_as_it_says_over_a_restart_and_not_when_it
                 assert (await show(reader, "1", once)).json()["outcome"] == "confirmed"
                 assert refused(await show(reader, "2", once)) == (403, "uses-spent")
             found = await until_told(site, FINISHED)
-            (told,) = [row for row in found if row["event"] == FINISHED]
-            assert str(told["principal"]).startswith("blk_")
-            assert id_of(Secret(once)) in str(told["detail"])
+            (opened,) = [row for row in found if row["event"] == FINISHED]
+            assert str(opened["principal"]).startswith("blk_")
+            assert id_of(Secret(once)) in str(opened["detail"])
         async with site.daemon() as (client, _), of(client, token) as reader:
             again = await show(reader, "1", once)
             assert again.headers["idempotency-replayed"] == "true"
