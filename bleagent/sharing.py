@@ -110,12 +110,11 @@ class Sharings:
         self._require_date()
         name, deadline = id_of(ticket), min(asked.deadline, began + ASK_WITHIN)
         try:
-            invitation, permission = await self._asked(name, ticket, receiver, deadline)
+            invitation, permission = await self._asked(door, name, ticket, receiver, deadline)
         except CloudError as error:
             if error.refusal:
                 raise SharingRefused(f"the cloud does not take this ticket: {error}") from None
             raise SharingUnverified(f"the cloud was asked in vain: {error.code}") from None
-        _require_this_lock(door, invitation, permission)
         self._remember(name, permission)
         # Its seconds are counted from before the question: rather too early than too late.
         until = self._clock.unix() + invitation.ends_in - (self._clock.now() - began)
@@ -140,18 +139,24 @@ class Sharings:
             self._open_until(principal.shared)
 
     async def _asked(
-        self, name: str, ticket: Secret, receiver: str | None, deadline: float
+        self, door: Door, name: str, ticket: Secret, receiver: str | None, deadline: float
     ) -> tuple[Invitation, Permission]:
-        """Verified each time, confirmed once: a ticket may be one that is confirmed only once."""
+        """Verified each time, confirmed once.
+
+        A ticket may be one that is spent with it: so not again, and not for another lock.
+        """
         invitation = await self._cloud.verify_sharing(ticket, deadline=deadline)
         if invitation.ends_in <= 0:
             raise SharingRefused("the invitation has ended")
+        _require_this_lock(door, invitation.device_id)
         known = self._confirmed.get(name)
         if known is not None:
             return invitation, known
         permission = await self._cloud.confirm_sharing(
             invitation.sharing_id, ticket, receiver=receiver, deadline=deadline
         )
+        if permission.device_id is not None:
+            _require_this_lock(door, permission.device_id)
         if not permission.valid or not permission.opens or permission.terms.times == 0:
             raise SharingRefused("the cloud says that this sharing opens nothing, or no more")
         if not permission.now:
@@ -175,12 +180,11 @@ class Sharings:
             raise DateUnknown("a ticket was shown, and the date is not certain")
 
 
-def _require_this_lock(door: Door, invitation: Invitation, permission: Permission) -> None:
+def _require_this_lock(door: Door, named: str | None) -> None:
     """Raises SharingRefused: it is for another lock, or the cloud does not say for which."""
-    named = {one for one in (invitation.device_id, permission.device_id) if one is not None}
-    if named - {door.facts.device_id}:
-        raise SharingRefused("this ticket is for another lock")
-    if not named and door.policy.sharing is not SharingLock.ONLY_LOCK:
+    if named is None and door.policy.sharing is not SharingLock.ONLY_LOCK:
         raise SharingRefused(
             "the cloud does not say for which lock this ticket is: see the strategy `sharing`"
         )
+    if named not in (None, door.facts.device_id):
+        raise SharingRefused("this ticket is for another lock")

@@ -189,12 +189,28 @@ def test_a_ticket_that_is_good_for_nothing_opens_nothing(
     before_the_door(story)
 
 
-def test_an_invitation_that_has_ended_is_not_confirmed() -> None:
+@pytest.mark.parametrize("spoil", [expired, of_another, lock_untold])
+def test_what_opens_nothing_here_is_not_confirmed_for_that_could_spend_it(
+    spoil: Callable[[Gate, str], None],
+) -> None:
     async def story(gate: Gate) -> None:
         ticket = shared(gate)
-        expired(gate, ticket)
+        spoil(gate, ticket)
         await show(gate, await reader(gate), ticket)
         assert gate.sharing.asked == ["verify"]
+
+    before_the_door(story)
+
+
+def test_a_confirmation_for_another_lock_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(gate: Gate) -> None:
+        other = {"effective_flag": 1, "device_id": "another-device"}
+        monkeypatch.setattr(SharingDesk, "_flags", lambda *_: other)
+        named = {"device_id": "virtual-door"}
+        monkeypatch.setattr(SharingDesk, "_named", lambda _, kept: {} if kept.confirmed else named)
+        answer = await show(gate, await reader(gate), shared(gate))
+        assert refused(answer) == (403, "sharing-refused")
+        assert gate.sharing.asked == ["verify", "confirm"]
 
     before_the_door(story)
 
