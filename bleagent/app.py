@@ -53,6 +53,7 @@ from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
 from .retention import forget_operations
 from .session import LinkPorts
+from .sharing import Sharings
 from .stall import StallWatch
 from .supervisor import Supervisor
 from .unlock import Ports
@@ -129,7 +130,8 @@ async def _serve(
         await issued.load()
         tokens, stall = Tokens(found.http_token, issued), StallWatch(clock)
         users = users_of(config)
-        allowed = Callers(tokens, users).require_good
+        sharings = Sharings(doors, cloud, clock, Callers(tokens, users).require_good)
+        allowed = sharings.require_good
         operations = Doors(doors, ports, supervisor, tasks, watching.doors, allowed=allowed)
         metrics = watching.shown(operations, cloud, radio)
         parts = HttpParts(
@@ -150,6 +152,7 @@ async def _serve(
             metrics=metrics,
             audit=audit,
             events=watching.events(),
+            sharings=sharings,
         )
         tasks.start_soon(audit.run)
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)

@@ -22,7 +22,7 @@ from .tokens import (
     StoredToken,
     allows,
     make_token,
-    operate,
+    opening,
     parse_token,
 )
 
@@ -139,8 +139,9 @@ class IssuedTokens:
             raise Revoked("the token was revoked while the operation was on its way")
         if self._ended(found):
             raise Expired("the token ended while the operation was on its way")
-        if not allows(found.scopes, operate(lock)):
-            raise ScopeMissing(f"it takes the scope {operate(lock)}")
+        needed = opening(lock, with_ticket=principal.shared is not None)
+        if not allows(found.scopes, needed):
+            raise ScopeMissing(f"it takes the scope {needed}")
         self._good_until(found)
 
     async def create(

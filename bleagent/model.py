@@ -9,6 +9,8 @@ from typing import Any
 from protocol import LockKeys, Secret
 from protocol.advertisement import Advertisement
 
+from .shared import Shared
+
 
 class Action(StrEnum):
     """What can be asked of a lock."""
@@ -156,7 +158,14 @@ class Principal:
     times: int | None = None
     """How many openings a guest has in all."""
     via: str = field(default="", compare=False)
-    """Where this request came from: ``tcp ADDRESS`` or ``socket uid:N``."""
+    """Where this request came from: ``tcp ADDRESS`` or ``socket uid:N``; a ticket's id after it."""
+    shared: Shared | None = None
+    """The sharing ticket that this caller passes on, as the cloud has confirmed it."""
+
+    @property
+    def counted_as(self) -> str:
+        """Whose openings are counted, where they are: a ticket's, whoever passes it on."""
+        return self.id if self.shared is None else self.shared.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

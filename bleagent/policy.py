@@ -1,6 +1,6 @@
 """Strategies: where the vendor's texts contradict themselves or operators differ.
 
-Each has a stated default (reference: safety B3, B5, C3, C6, F3) and is tested both ways.
+Each has a stated default (reference: safety B3, B5, C3, C6, F2, F3) and is tested both ways.
 """
 
 from __future__ import annotations
@@ -47,6 +47,13 @@ class Offline(StrEnum):
     CACHED = "cached"  # with the last issued check code, sealed by us
 
 
+class SharingLock(StrEnum):
+    """For which lock a sharing ticket is good: no documented answer of the cloud says it."""
+
+    NAMED = "named"  # the default: only for the lock that the cloud's answer names
+    ONLY_LOCK = "only_lock"  # an answer without a lock means this one: the project has no other
+
+
 class Backlog(StrEnum):
     """Whether a lock is asked for what it remembers. Taking a record deletes it at the lock."""
 
@@ -84,6 +91,7 @@ class Policy:
     offline: Offline = Offline.NEVER
     offline_max_age: float = 24 * 3600.0
     """Seconds since the cloud last said yes to this lock."""
+    sharing: SharingLock = SharingLock.NAMED
     major: int = 3
     security_v2: bool = False
     dps: DpMap = field(default_factory=lambda: DpMap.default(LockGeneration.V3_3))

@@ -30,12 +30,13 @@ MAX_SCOPES = 64
 READ, RECORDS, ADMIN = "read", "records", "admin"
 OPERATE = "operate:"
 OPERATE_ALL = "operate:*"
+SHARE = "share:"
 EVERY_SCOPE = frozenset({READ, RECORDS, ADMIN, OPERATE_ALL})
 """Together they allow everything."""
 
 _TOKEN = re.compile(r"blk_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 _ID = re.compile(r"(?:blk_)?([0-9a-f]{8})")
-SCOPE = re.compile(r"read|records|admin|operate:(?:\*|[a-z0-9-]{1,32})")
+SCOPE = re.compile(r"read|records|admin|operate:(?:\*|[a-z0-9-]{1,32})|share:[a-z0-9-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +121,11 @@ def parse_scopes(texts: Collection[str], locks: Collection[str]) -> frozenset[st
     for text in texts:
         if SCOPE.fullmatch(text) is None:
             raise TokenUnusable(
-                f"scope: found {text[:48]!r}, expected read, records, admin, operate:LOCK or "
-                "operate:*"
+                f"scope: found {text[:48]!r}, expected read, records, admin, operate:LOCK, "
+                "operate:* or share:LOCK"
             )
-        lock = text.removeprefix(OPERATE)
-        if text.startswith(OPERATE) and lock != "*" and lock not in locks:
+        _, of_one, lock = text.partition(":")
+        if of_one and lock != "*" and lock not in locks:
             raise TokenUnusable(
                 f"scope: found {text!r}, expected one of the locks {', '.join(sorted(locks))}"
             )
@@ -145,6 +146,22 @@ def operate(lock: str) -> str:
     return OPERATE + lock
 
 
+def share(lock: str) -> str:
+    """The scope that passing on sharing tickets for a lock takes."""
+    return SHARE + lock
+
+
+def opening(lock: str, *, with_ticket: bool) -> str:
+    """The scope that opening a lock takes: a ticket is an authority of its own."""
+    return share(lock) if with_ticket else operate(lock)
+
+
 def allows(scopes: Collection[str], needed: str) -> bool:
-    """Whether scopes cover one that is needed. None of them covers another, ``operate:*`` apart."""
+    """Whether scopes cover one that is needed.
+
+    None of them covers another, but ``operate:*`` those of all locks, and who may operate a lock
+    may also pass on tickets for it.
+    """
+    if needed.startswith(SHARE) and allows(scopes, operate(needed.removeprefix(SHARE))):
+        return True
     return needed in scopes or (needed.startswith(OPERATE) and OPERATE_ALL in scopes)

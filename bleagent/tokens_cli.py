@@ -51,8 +51,8 @@ def create(  # noqa: PLR0913 -- options
         typer.Option(
             "--scope",
             "-s",
-            help="read, records, admin, operate:LOCK or operate:*; several times. None contains "
-            "another one; who has admin can make tokens with any.",
+            help="read, records, admin, operate:LOCK, operate:*, or share:LOCK for a program that "
+            "passes on sharing tickets; several times. Who has admin can make tokens with any.",
         ),
     ] = None,
     lock: Annotated[

@@ -38,6 +38,7 @@ from .models import DeviceFacts
 from .pace import Breaker
 from .records import RecordCalls
 from .settings import CloudSettings, InstructionCall, Transport
+from .sharing import SharingCalls
 from .token import Token, TokenKeeper, read_token
 from .transport import HttpAnswer, HttpTransport
 
@@ -78,8 +79,8 @@ def _ignore(_event: CloudEvent) -> None:
     pass
 
 
-class CloudClient(RecordCalls):
-    """Implements ``ports.Cloud``, and what ``RecordCalls`` has beyond it.
+class CloudClient(RecordCalls, SharingCalls):
+    """Implements ``ports.Cloud``, and what ``RecordCalls`` and ``SharingCalls`` have beyond it.
 
     Every method raises ``CloudError`` and nothing else.
 

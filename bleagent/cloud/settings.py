@@ -53,6 +53,8 @@ class CloudSettings:
     instruction_call: InstructionCall = InstructionCall.BLE_OPEN
     uid: str | None = None
     """Added to the parameters of every action, where the endpoint wants a user."""
+    app_schema: str = "cloud"
+    """The app's schema in calls about sharing; ``cloud`` where the endpoint puts in its own."""
     wx_app_id: str | None = None
     """MD5 (hexadecimal) of the mini program's id, where the endpoint wants it."""
     call_timeout: float = 10.0

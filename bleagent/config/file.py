@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from bleagent.cloud.settings import Signer, Transport
 from bleagent.errors import ConfigError, ConfigNotToml, ConfigUnreadable
-from bleagent.policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SnStart
+from bleagent.policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SharingLock, SnStart
 from protocol import DpMap, InstructionAir, LocalProtocolError
 from protocol.dpmap import LockGeneration
 
@@ -61,6 +61,9 @@ class CloudConfig(Section):
 
     uid: str | None = Field(
         default=None, min_length=1, description="the user that actions are asked for"
+    )
+    app_schema: str = Field(
+        default="cloud", min_length=1, description="the schema of the app that locks are shared in"
     )
     wx_app_id: str | None = Field(
         default=None,
@@ -113,6 +116,7 @@ class Strategies(Section):
     lock_via: LockVia = Field(default=LockVia.DP46, description="dp46 or dp71")
     offline: Offline = Field(default=Offline.NEVER, description="never or cached")
     offline_max_age: float = Field(default=24 * 3600.0, gt=0, description="seconds, more than 0")
+    sharing: SharingLock = Field(default=SharingLock.NAMED, description="named or only_lock")
 
 
 class LockConfig(LockRadioConfig):
@@ -216,6 +220,9 @@ class Config(Section):
             for value in values:
                 if values.count(value) > 1:
                     raise mismatch(f'two locks with {key} "{value}"', "different ones")
+        only = any(lock.strategies.sharing is SharingLock.ONLY_LOCK for lock in self.locks)
+        if only and len(self.locks) > 1:
+            raise mismatch('sharing = "only_lock" with more than one lock', '"named"')
         check_radio(self.radio, self.locks)
         check_sinks(self.sinks)
         check_users(self.http.users, [lock.name for lock in self.locks])

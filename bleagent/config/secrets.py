@@ -90,6 +90,7 @@ def cloud_settings(config: Config, secret: Secret | None) -> CloudSettings:
         signer=cloud.signer,
         action_url=cloud.action_url,
         uid=cloud.uid,
+        app_schema=cloud.app_schema,
         wx_app_id=cloud.wx_app_id,
     )
 

@@ -24,7 +24,7 @@ from .described import (
     query,
 )
 from .fields import MOMENT
-from .operations import ASYNC, KEY, MAX_KEY, OperateBody
+from .operations import ASYNC, KEY, MAX_KEY, OperateBody, UnlockBody
 from .record_query import LIMIT, MAX_LIMIT
 from .records import DecideBody, ForgetBody, VerifyBody
 from .tokens import TokenBody
@@ -66,12 +66,20 @@ OPERATE_WORDS = (
 )
 
 
+SHARING_WORDS = (
+    " With a ticket in `sharing` the scope `share:{lock}` is enough: the cloud then has to take it "
+    "for this lock first, within its time and its weekly hours, which are held to here as well."
+)
+
+
 def _operate(action: Action) -> Row:
+    opens = action is Action.UNLOCK
     return Row(
         method="post", path=f"/v1/locks/{{lock}}/{action}", group="Doors",
         title={Action.UNLOCK: "Open a door", Action.LOCK: "Lock a door"}[action],
-        words=OPERATE_WORDS, scope="operate:{lock}", parameters=(LOCK_NAME, KEY_HEADER, PREFER),
-        body=OperateBody, body_example={"deadline_ms": 8000},
+        words=OPERATE_WORDS + SHARING_WORDS * opens, scope="operate:{lock}",
+        parameters=(LOCK_NAME, KEY_HEADER, PREFER),
+        body=UnlockBody if opens else OperateBody, body_example={"deadline_ms": 8000},
         answers={
             200: _outcome("confirmed", "The lock reported carrying it out."),
             202: _outcome(None, f"It has begun (`Prefer: {ASYNC}`), or was found unfinished."),
@@ -82,6 +90,7 @@ def _operate(action: Action) -> Row:
         codes=(
             "idempotency-key-missing", "idempotency-key-reused", "unknown-lock", "scope-missing",
             "uses-spent", "lock-busy", "unresolved-operation", "too-late", *STORE,
+            *(("sharing-refused", "sharing-unverified") if opens else ()),
         ),
     )  # fmt: skip
 

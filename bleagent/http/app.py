@@ -23,6 +23,7 @@ from bleagent.lock_states import LockStates
 from bleagent.ports import Clock, Ledger, LockMemory
 from bleagent.radio.airtime import RadioAir
 from bleagent.readiness import Part
+from bleagent.sharing import Sharings
 
 from .auth import Tokens, Unauthorized
 from .callers import Callers, Users
@@ -38,6 +39,7 @@ from .page_files import add_page
 from .problems import problem, problem_of
 from .records import RecordParts, add_records
 from .rules import Rules
+from .sharing import TicketGate
 from .tls import Tls
 from .tokens import TokenParts, add_tokens
 
@@ -85,6 +87,8 @@ class HttpParts:
     """``None``: nothing is counted."""
     events: EventParts | None = None
     """``None``: nobody can follow what happens."""
+    sharings: Sharings | None = None
+    """``None``: no sharing ticket is good for anything."""
     limits: Limits = field(default_factory=Limits)
     audit: Audit = field(default_factory=Audit)
 
@@ -126,7 +130,11 @@ def create_app(parts: HttpParts) -> FastAPI:
         app,
         OperationParts(
             doors=parts.doors, ledger=parts.ledger, clock=parts.clock, new_id=parts.new_id,
-            stalled=parts.stalled, rate=parts.limits.operations, audit=parts.audit,
+            stalled=parts.stalled, rate=parts.limits.operations,
+            tickets=TicketGate(
+                parts.sharings, parts.ledger, parts.clock, parts.limits.wrong_tickets
+            ),
+            audit=parts.audit,
         ),
     )  # fmt: skip
     add_health(app, parts.readiness, parts.clock)

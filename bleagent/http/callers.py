@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bleagent.errors import ScopeMissing
 from bleagent.model import Principal
-from bleagent.tokens import EVERY_SCOPE, allows, operate
+from bleagent.tokens import EVERY_SCOPE, allows, opening
 
 from .auth import Tokens, Unauthorized
 from .peer import NOBODY, UNKNOWN, Peer
@@ -78,5 +78,7 @@ class Callers:
         """Asked again at the commit point. Raises AgentError, as ``Tokens.require_good``."""
         if not principal.id.startswith("uid:"):
             self._tokens.require_good(principal, lock)
-        elif not allows(principal.scopes, operate(lock)):  # users change with a restart only
-            raise ScopeMissing(f"it takes the scope {operate(lock)}")
+            return
+        needed = opening(lock, with_ticket=principal.shared is not None)
+        if not allows(principal.scopes, needed):  # users change with a restart only
+            raise ScopeMissing(f"it takes the scope {needed}")

@@ -80,6 +80,8 @@ class Limits:
     """Those of all together."""
     operations: Rate = Rate(burst=30, per_minute=30)
     """Doors operated by one caller; a known key is none."""
+    wrong_tickets: Rate = Rate(burst=10, per_minute=10)
+    """Sharing tickets that one caller passes on and the cloud does not take."""
     told: Rate = Rate(burst=20, per_minute=20)
     """Lines of the log about refused requests of one client: nobody fills the disk with them."""
 

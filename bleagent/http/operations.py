@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import anyio
 from fastapi import FastAPI, Header, Request, Response
@@ -24,7 +25,7 @@ from bleagent.errors import AgentError, UsesSpent
 from bleagent.issued_tokens import DateUnknown
 from bleagent.model import Action, OperationRecord, OperationRequest, Principal
 from bleagent.ports import Clock, Ledger
-from bleagent.tokens import READ
+from bleagent.tokens import READ, operate
 
 from .auth import deadline_of, require_scope
 from .fields import Moment, Whole
@@ -32,8 +33,9 @@ from .guard import answer_of, too_many
 from .limits import Buckets, Rate
 from .problems import RequestUnusable, UnknownOperation, problem
 from .record_query import parse_time
-from .requests import Caller, Operator, read_body
-from .rules import MAX_BODY
+from .requests import Caller, Opener, Operator, read_body
+from .rules import MAX_BODY, Refusal
+from .sharing import SharingBody, TicketGate
 from .views import operation_view, status_of
 
 DEFAULT_DEADLINE = 15.0
@@ -44,6 +46,7 @@ MAX_KEY = 255
 ASYNC = "respond-async"
 """The preference (RFC 7240) of a caller who does not want to wait for the outcome."""
 
+Result = TypeVar("Result")
 _NO_STORE = {"Cache-Control": "no-store"}
 KEY = r"^[!-~]([ -~]*[!-~])?$"
 """An Idempotency-Key: plain characters, no space at either end, where HTTP would drop it."""
@@ -68,6 +71,15 @@ class OperateBody(BaseModel):
     )
 
 
+class UnlockBody(OperateBody):
+    """What a caller may say about an opening."""
+
+    sharing: SharingBody | None = Field(default=None, description="On whose authority, if given.")
+
+
+_BODIES: dict[Action, type[OperateBody]] = {Action.UNLOCK: UnlockBody, Action.LOCK: OperateBody}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationParts:
     """What the routes of operations need."""
@@ -80,6 +92,8 @@ class OperationParts:
     """Whether this process stood still a moment ago."""
     rate: Rate
     """How often one caller may operate doors."""
+    tickets: TicketGate
+    """Who takes sharing tickets."""
     audit: Audit = field(default_factory=Audit)
 
 
@@ -98,10 +112,10 @@ def add_operations(app: FastAPI, parts: OperationParts) -> None:
 
 def _add_action(app: FastAPI, parts: OperationParts, buckets: Buckets, action: Action) -> None:
     @app.post(f"/v1/locks/{{lock}}/{action}")
-    async def operate(
+    async def act(
         lock: str,
         request: Request,
-        caller: Operator,
+        caller: Opener,
         idempotency_key: Annotated[str | None, Header()] = None,
     ) -> Response:
         received_at, stale = parts.clock.now(), parts.stalled()
@@ -113,7 +127,10 @@ def _add_action(app: FastAPI, parts: OperationParts, buckets: Buckets, action: A
         raw = await read_body(request)
         if raw is None:
             return problem(413, "body-too-large", f"more than {MAX_BODY} bytes", "Send less.")
-        body = OperateBody.model_validate_json(raw or b"{}")
+        body = _BODIES[action].model_validate_json(raw or b"{}")
+        sharing = body.sharing if isinstance(body, UnlockBody) else None
+        if sharing is None:
+            require_scope(caller, operate(lock))
         asked = OperationRequest(
             operation_id=parts.new_id(),
             lock=lock,
@@ -128,6 +145,11 @@ def _add_action(app: FastAPI, parts: OperationParts, buckets: Buckets, action: A
         )
         if wait := await _to_wait(buckets, parts, asked):
             return answer_of(too_many("operations", wait))
+        if sharing is not None:
+            passed = await _unless_gone(request, partial(parts.tickets.passed, asked, sharing))
+            if isinstance(passed, Refusal):
+                return answer_of(passed)
+            asked = passed
         prefers_async = _prefers_async(request)
         try:
             if prefers_async:
@@ -135,7 +157,8 @@ def _add_action(app: FastAPI, parts: OperationParts, buckets: Buckets, action: A
             else:
                 record, new = await _unless_gone(request, lambda: parts.doors.operate(asked))
         except UsesSpent:
-            parts.audit.tell("token.used_up", principal=caller.id, lock=lock, via=caller.via)
+            via = asked.principal.via
+            parts.audit.tell("token.used_up", principal=caller.id, lock=lock, via=via)
             raise
         headers = {"Location": f"/v1/operations/{record.id}", **_NO_STORE}
         if prefers_async:
@@ -219,17 +242,17 @@ def _fingerprint(lock: str, action: Action, body: OperateBody) -> str:
     said = body.model_dump()
     if body.expires_at is None:  # as before there was one: keys of then are good for a day
         del said["expires_at"]
+    if (sharing := said.pop("sharing", None)) is not None:
+        said["sharing"] = SharingBody(**sharing).fingerprint()
     return sha256(json.dumps([lock, action, said], sort_keys=True).encode()).hexdigest()
 
 
-async def _unless_gone(
-    request: Request, work: Callable[[], Awaitable[tuple[OperationRecord, bool]]]
-) -> tuple[OperationRecord, bool]:
+async def _unless_gone(request: Request, work: Callable[[], Awaitable[Result]]) -> Result:
     """Do the work, cancelled if the caller hangs up (safety A3).
 
     Failures are kept and raised outside the task group, which would wrap them.
     """
-    result: tuple[OperationRecord, bool] | None = None
+    result: Result | None = None
     failure: AgentError | None = None
 
     async def watch() -> None:

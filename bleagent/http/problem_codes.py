@@ -90,7 +90,8 @@ _PLAIN = (
     ),
     _plain(
         429, "too-many-requests",
-        "Too many wrong tokens, requests without one, or doors operated in a minute.",
+        "Too many wrong tokens or sharing tickets, requests without a token, or doors operated in "
+        "a minute.",
         "Wait for as many seconds as Retry-After says.",
     ),
     _plain(431, "head-too-large", "More than 64 headers or 8192 bytes of head.", _LESS),

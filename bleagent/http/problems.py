@@ -21,6 +21,7 @@ from bleagent.errors import (
     UsesSpent,
 )
 from bleagent.issued_tokens import DateUnknown, NotNow, TooManyTokens, UnknownToken
+from bleagent.sharing import SharingRefused, SharingUnverified
 
 
 class RequestUnusable(AgentError):
@@ -63,6 +64,8 @@ STATUS: dict[type[AgentError], int] = {
     ScopeMissing: 403,
     UsesSpent: 403,
     NotNow: 403,
+    SharingRefused: 403,
+    SharingUnverified: 503,
     TokenUnusable: 422,
     UnknownToken: 404,
     TooManyTokens: 409,

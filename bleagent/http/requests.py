@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from bleagent.model import Principal
-from bleagent.tokens import ADMIN, READ, RECORDS, operate
+from bleagent.tokens import ADMIN, READ, RECORDS, allows, operate, share
 
 from .auth import require_scope
 from .callers import Callers
@@ -46,11 +46,20 @@ async def _operator(lock: str, caller: Caller) -> Principal:
     return caller
 
 
+async def _opener(lock: str, caller: Caller) -> Principal:
+    # Whether it may without a ticket, the route decides when it has read the body.
+    if not allows(caller.scopes, share(lock)):
+        require_scope(caller, operate(lock))
+    return caller
+
+
 # Who calls, and may do this. Each raises Unauthorized or ScopeMissing.
 Reader = Annotated[Principal, Depends(_having(READ))]
 RecordReader = Annotated[Principal, Depends(_having(RECORDS))]
 Administrator = Annotated[Principal, Depends(_having(ADMIN))]
 Operator = Annotated[Principal, Depends(_operator)]
+Opener = Annotated[Principal, Depends(_opener)]
+"""As an operator, or for others, with a sharing ticket."""
 
 
 async def read_body(request: Request) -> bytes | None:

@@ -30,8 +30,8 @@ _READ = frozenset({b"authorization", b"idempotency-key"})
 _CREDENTIALS = frozenset(
     {
         "access_token", "accesstoken", "api_key", "apikey", "auth", "authorization", "bearer",
-        "id_token", "passwd", "password", "pwd", "refresh_token", "secret", "sig", "signature",
-        "token", "x-api-key",
+        "id_token", "passwd", "password", "pwd", "refresh_token", "secret", "sharing_ticket", "sig",
+        "signature", "ticket", "token", "x-api-key",
     }
 )  # fmt: skip
 _TOKEN = re.compile(rb"blk_[A-Za-z0-9]+_[A-Za-z0-9_-]{8}")

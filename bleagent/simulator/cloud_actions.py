@@ -29,6 +29,7 @@ from protocol.message import close_frame
 from .cloud_checks import Failure
 from .cloud_faults import Fault, FaultKind
 from .cloud_records import RecordDesk
+from .cloud_sharing import SharingDesk
 
 Params = Mapping[str, Any]
 
@@ -116,7 +117,8 @@ class Actions:
             "device.getListByIds": self._list_by_ids,
             "timer.currentTime": self._current_time,
         }
-        self._about_records = self.records.actions()
+        self.sharing = SharingDesk(self.locks.__contains__, unix)
+        self._about_others = self.records.actions() | self.sharing.actions()
 
     def run(self, action: str, params: Params, fault: Fault | None = None) -> object:
         """The result of an action.
@@ -124,8 +126,8 @@ class Actions:
         Raises:
             Failure: the cloud's no.
         """
-        if action in self._about_records:
-            return self._about_records[action](params)
+        if action in self._about_others:
+            return self._about_others[action](params)
         if action not in self.names:
             raise Failure(1108, "uri path invalid")
         return self.names[action](params, fault)

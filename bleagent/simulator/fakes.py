@@ -86,9 +86,9 @@ class MemoryLedger:
         caller = request.principal
         if caller.times is None or request.action is not Action.UNLOCK:
             return
-        if list(self.uses.values()).count(caller.id) >= caller.times:
+        if list(self.uses.values()).count(caller.counted_as) >= caller.times:
             raise UsesSpent("no opening is left")
-        self.uses[request.operation_id] = caller.id
+        self.uses[request.operation_id] = caller.counted_as
 
     async def known(self, principal: str, key: str) -> OperationRecord | None:
         """The operation of a key."""

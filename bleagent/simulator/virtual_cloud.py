@@ -26,6 +26,7 @@ from .cloud_faults import TOKEN, Fault, FaultKind, FaultPlan
 from .cloud_http import Reply, serve_connection
 from .cloud_paths import ACTION_PATHS, read_request
 from .cloud_records import RecordDesk
+from .cloud_sharing import SharingDesk
 
 CLIENT_ID = "virtual0cloud0client"
 CLIENT_SECRET = Secret("virtual0cloud0secret0virtual0000")
@@ -117,6 +118,11 @@ class VirtualCloud:
     def records(self) -> RecordDesk:
         """What was reported, and what is told about records and members."""
         return self.actions.records
+
+    @property
+    def sharing(self) -> SharingDesk:
+        """What was shared."""
+        return self.actions.sharing
 
     @asynccontextmanager
     async def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:

@@ -11,7 +11,16 @@ from bleagent.cloud.settings import CloudSettings, Signer, Transport
 from bleagent.config.file import load_config
 from bleagent.config.secrets import cloud_settings, load_secrets, load_vault_key, load_vault_keys
 from bleagent.errors import ConfigError, SecretError
-from bleagent.policy import CodeSource, Connection, DeviceRandom, LockVia, Offline, Policy, SnStart
+from bleagent.policy import (
+    CodeSource,
+    Connection,
+    DeviceRandom,
+    LockVia,
+    Offline,
+    Policy,
+    SharingLock,
+    SnStart,
+)
 from bleagent.tokens import EVERY_SCOPE
 from protocol import DpName, InstructionAir, Secret
 
@@ -108,6 +117,7 @@ def test_the_defaults_are_those_of_the_rules(tmp_path: Path) -> None:
         "lock_via": LockVia.DP46,
         "offline": Offline.NEVER,
         "offline_max_age": 86400.0,
+        "sharing": SharingLock.NAMED,
     }
     assert (config.http.host, config.http.port) == ("127.0.0.1", 8580)
     assert (config.cloud.transport, config.cloud.signer) == (Transport.ACTION, Signer.FAAS)
@@ -264,7 +274,11 @@ def test_held_connections_leave_a_slot_for_the_other_locks(tmp_path: Path) -> No
 
 
 def test_the_cloud_client_is_set_as_the_file_says(tmp_path: Path) -> None:
-    more = 'uid = "user"\naction_url = "http://127.0.0.1:9/a"\nwx_app_id = "' + "0f" * 16 + '"\n'
+    more = (
+        'app_schema = "mine"\nuid = "user"\naction_url = "http://127.0.0.1:9/a"\nwx_app_id = "'
+        + "0f" * 16
+        + '"\n'
+    )
     config = load_config(written(tmp_path, HTTP + CLOUD + more + LOCK))
     assert cloud_settings(config, Secret("s")) == CloudSettings(
         base_url="https://cloud.example/faas",
@@ -272,6 +286,7 @@ def test_the_cloud_client_is_set_as_the_file_says(tmp_path: Path) -> None:
         secret=Secret("s"),
         action_url="http://127.0.0.1:9/a",
         uid="user",
+        app_schema="mine",
         wx_app_id="0f" * 16,
     )
 
@@ -569,11 +584,23 @@ LITERAL = (
         ),
         (
             "[[locks]]",
+            '[strategies]\nsharing = "any"\n[[locks]]',
+            'strategies.sharing: found "any", expected named or only_lock',
+        ),
+        (
+            LOCK,
+            '[strategies]\nsharing = "only_lock"\n'
+            + LOCK
+            + LOCK.replace("front", "back").replace("vdevo1", "vdevo2").replace("0123", "9123"),
+            'the file: found sharing = "only_lock" with more than one lock, expected "named"',
+        ),
+        (
+            "[[locks]]",
             '[strategies]\nofline = "cached"\n[[locks]]',
             (
                 "strategies.ofline: found an "
                 "unknown key, expected one of device_random, code_source, sn_start, "
-                "instruction_air, lock_via, offline, offline_max_age"
+                "instruction_air, lock_via, offline, offline_max_age, sharing"
             ),
         ),
         (

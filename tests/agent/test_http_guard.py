@@ -197,6 +197,7 @@ def test_a_plain_path_has_none(path: str) -> None:
 @pytest.mark.parametrize(
     "query",
     ["token=x", "access_token=x", "TOKEN=", "a=1&auth=x", "%74oken=x", "api_key=x",
+     "ticket=x", "sharing_ticket=x",
      f"anything={TOKEN}", TOKEN, "q=CANARY%2Btoken%2F0123456789", "q=blk_ab12_abcdefgh",
      "q=%62lk_ab12_abcdefgh", "&".join(f"a{number}=" for number in range(70))],
 )  # fmt: skip

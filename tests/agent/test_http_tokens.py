@@ -36,6 +36,8 @@ from bleagent.issued_tokens import (
 from bleagent.metrics import Tally
 from bleagent.model import Principal
 from bleagent.readiness import Readiness
+from bleagent.sharing import Sharings
+from bleagent.simulator.cloud_sharing import SharingDesk
 from bleagent.simulator.event_fakes import events_of_ledger
 from bleagent.simulator.fakes import LoopClock
 from bleagent.simulator.memory_tokens import MemoryTokens
@@ -43,6 +45,7 @@ from bleagent.tokens import StoredToken
 from protocol import Secret
 from tests.agent.audit_site import HeardAudit
 from tests.agent.record_shelf import TinyShelf, stored
+from tests.agent.sharing_world import DirectSharing
 from tests.agent.stories import FIRST, LAST, at_write
 from tests.agent.watched import at_once, watched
 from tests.agent.world import DOOR, World, rehearse
@@ -73,9 +76,14 @@ class Gate:
         )
         tokens = Tokens(Secret(MASTER), self.issued)
         doors = world.doors
+        desk = SharingDesk(lambda _: True, self.clock.unix, names_lock=True)
+        self.sharing = DirectSharing(desk)
+        self.sharings = Sharings(
+            doors._doors, self.sharing, self.clock, tokens.require_good, zone=UTC
+        )
         world.doors = Doors(
             doors._doors, doors._ports, doors._supervisor, world.tasks,
-            allowed=tokens.require_good,
+            allowed=self.sharings.require_good,
         )  # fmt: skip
         self.shelf = shelf = TinyShelf(PARKED)
         self.audit = HeardAudit()
@@ -101,6 +109,7 @@ class Gate:
                 operations=events_of_ledger(world.ledger), records=None, bell=let_go(),
                 clock=self.clock,
             ),
+            sharings=self.sharings,
         )  # fmt: skip
         self.transport = httpx.ASGITransport(create_app(parts))
 

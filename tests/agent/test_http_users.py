@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import httpx
@@ -10,10 +11,12 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from bleagent.errors import ScopeMissing
+from bleagent.guests import GuestTerms
 from bleagent.http.auth import Tokens
 from bleagent.http.callers import Callers, User, Users
 from bleagent.http.peer import NOBODY, STATE, Peer
 from bleagent.model import Principal
+from bleagent.shared import Permission, Shared
 from bleagent.tokens import EVERY_SCOPE
 from protocol import Secret
 from tests.agent.test_http_tokens import ROUTES, SCOPES, Gate, refused
@@ -68,6 +71,17 @@ def test_what_it_may_is_asked_again_at_the_commit_point() -> None:
     callers.require_good(anna, "front")
     with pytest.raises(ScopeMissing, match="operate:back"):
         callers.require_good(anna, "back")
+
+
+def test_who_may_only_pass_tickets_on_opens_with_one_and_not_without() -> None:
+    callers = Callers(Tokens(Secret("x")), Users([user(ANNA, "share:front")]))
+    anna = callers.principal(None, peer(ANNA))
+    with pytest.raises(ScopeMissing, match="operate:front"):
+        callers.require_good(anna, "front")
+    ticket = Shared(id="sharing:1", permission=Permission(terms=GuestTerms()), until=1.0)
+    callers.require_good(replace(anna, shared=ticket), "front")
+    with pytest.raises(ScopeMissing, match="share:back"):
+        callers.require_good(replace(anna, shared=ticket), "back")
 
 
 # -- which route takes which scope

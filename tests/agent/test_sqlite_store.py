@@ -21,6 +21,7 @@ from bleagent.adapters.sqlite_store import (
 from bleagent.adapters.sqlite_store.database import Database
 from bleagent.adapters.sqlite_store.ledger import KEY_AGE, RESERVE
 from bleagent.errors import StoreDamaged, StoreError, StoreFull
+from bleagent.guests import GuestTerms
 from bleagent.model import (
     Action,
     CodeAttempt,
@@ -35,6 +36,7 @@ from bleagent.model import (
     Proven,
 )
 from bleagent.ports import Ledger, LockMemory
+from bleagent.shared import Permission, Shared
 from bleagent.vault import Vault
 from protocol import LockKeys, Secret
 from tests.agent.old_reports import keep_report, old_reports
@@ -43,6 +45,7 @@ pytestmark = pytest.mark.anyio
 
 NOON = 1_795_348_800.0
 UNREACHED = Ending(outcome=Outcome.UNREACHED, code="lock-not-found")
+UNCONFIRMED = Ending(outcome=Outcome.UNCONFIRMED, code="lock-silent")
 
 CONFIG = IssuedConfig(
     lock_random=IssuedInstruction(
@@ -400,6 +403,23 @@ async def test_little_is_forgotten_in_one_commit(
     await store.ledger.prune(trusted_unix=NOON)
     later = NOON + KEY_AGE
     assert [await store.ledger.prune(trusted_unix=later) for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def test_openings_with_a_ticket_are_forgotten_with_their_operations_and_a_guests_are_not(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bleagent.adapters.sqlite_store.ledger.KEYS_KEPT", 0)
+    shared = Shared(id="sharing:1", permission=Permission(terms=GuestTerms()), until=NOON)
+    for number in range(3):
+        request = asked(number)
+        caller = replace(request.principal, times=9, shared=shared if number != 1 else None)
+        await store.ledger.begin(replace(request, principal=caller), unix=NOON)
+        await store.ledger.finish(f"alice-{number}", UNCONFIRMED, unix=NOON)
+    await store.ledger.prune(trusted_unix=NOON)
+    assert await store.tokens.used() == {"sharing:1": 2, "alice": 1}
+    await store.ledger.prune(trusted_unix=NOON + KEY_AGE)
+    # The newest operation of a lock stays, and so does its use.
+    assert await store.tokens.used() == {"sharing:1": 1, "alice": 1}
 
 
 def test_ten_thousand_keys_are_kept_of_each_principal() -> None:

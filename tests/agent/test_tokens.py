@@ -25,6 +25,7 @@ from bleagent.tokens import (
     parse_label,
     parse_scopes,
     parse_token,
+    share,
 )
 from protocol import Secret
 
@@ -91,7 +92,10 @@ def test_what_is_no_id_is_refused_and_a_whole_token_is_not_shown(text: str) -> N
 
 
 def test_scopes_are_taken_as_they_are_meant() -> None:
-    asked = ["read", "records", "admin", "operate:front", "operate:back-2", "operate:*", "read"]
+    asked = [
+        "read", "records", "admin", "operate:front", "operate:back-2", "operate:*", "share:front",
+        "read",
+    ]  # fmt: skip
     assert parse_scopes(asked, LOCKS) == frozenset(asked)
 
 
@@ -100,7 +104,12 @@ def test_scopes_are_taken_as_they_are_meant() -> None:
     [
         ([], "found 0, expected 1 to 64"),
         (["read"] * (MAX_SCOPES + 1), "found 65, expected 1 to 64"),
-        (["write"], "found 'write', expected read, records, admin, operate:LOCK or operate:*"),
+        (
+            ["write"],
+            "found 'write', expected read, records, admin, operate:LOCK, operate:* or share:LOCK",
+        ),
+        (["share:*"], "found 'share:*', expected read"),
+        (["share:side"], "found 'share:side', expected one of the locks"),
         (["read "], "found 'read '"),
         (["operate"], "found 'operate'"),
         (["operate:"], "found 'operate:'"),
@@ -124,7 +133,7 @@ def test_a_label_is_one_line_that_a_terminal_can_show(text: str) -> None:
         parse_label(text)
 
 
-NEEDED = (READ, RECORDS, ADMIN, operate("front"), operate("back-2"))
+NEEDED = (READ, RECORDS, ADMIN, operate("front"), operate("back-2"), share("front"))
 
 
 @pytest.mark.parametrize(
@@ -133,9 +142,11 @@ NEEDED = (READ, RECORDS, ADMIN, operate("front"), operate("back-2"))
         (READ, {READ}),
         (RECORDS, {RECORDS}),
         (ADMIN, {ADMIN}),
-        ("operate:front", {"operate:front"}),
+        ("operate:front", {"operate:front", "share:front"}),
         ("operate:fron", set()),
-        (OPERATE_ALL, {"operate:front", "operate:back-2"}),
+        (OPERATE_ALL, {"operate:front", "operate:back-2", "share:front"}),
+        ("share:front", {"share:front"}),
+        ("share:fron", set()),
     ],
 )
 def test_a_scope_covers_itself_and_no_other(scope: str, allowed: set[str]) -> None:

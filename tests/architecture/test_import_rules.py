@@ -126,6 +126,10 @@ RULES: dict[str, Rule] = {
     "bleagent.retention": JOB,
     "bleagent.lock_states": JOB,
     "bleagent.issued_tokens": JOB,
+    "bleagent.shared": Rule(
+        never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "bleagent.guests"}
+    ),
+    "bleagent.sharing": JOB,
     # It reads and makes texts; bytes that nobody can foretell are given to it.
     "bleagent.tokens": Rule(
         never=frozenset({EVERYTHING}),

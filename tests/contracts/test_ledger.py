@@ -16,6 +16,7 @@ import pytest
 
 from bleagent.adapters.sqlite_store import SqliteLedger, SqliteStore, StateDirectory
 from bleagent.errors import KeyReused, StoreError, UsesSpent
+from bleagent.guests import GuestTerms
 from bleagent.model import (
     Action,
     Ending,
@@ -26,6 +27,7 @@ from bleagent.model import (
     Principal,
 )
 from bleagent.ports import Ledger
+from bleagent.shared import Permission, Shared
 from bleagent.vault import Vault
 from protocol import Secret
 
@@ -282,6 +284,23 @@ class LedgerContract:
         assert await ledger.begin(other, unix=NOON) is None
         closing = by_guest("op-6", action=Action.LOCK, times=2)
         assert await ledger.begin(closing, unix=NOON) is None
+
+    async def test_openings_with_a_ticket_are_counted_by_it_and_not_by_who_passes_it_on(
+        self, ledger: Ledger
+    ) -> None:
+        async def with_ticket(operation_id: str, ticket: str, principal: str) -> None:
+            request = by_guest(operation_id, principal=principal, times=1)
+            shared = Shared(id=ticket, permission=Permission(terms=GuestTerms()), until=NOON)
+            caller = replace(request.principal, shared=shared)
+            assert await ledger.begin(replace(request, principal=caller), unix=NOON) is None
+
+        await with_ticket("op-1", "sharing:1", "blk_00ffee12")
+        await with_ticket("op-2", "sharing:2", "blk_00ffee12")
+        with pytest.raises(UsesSpent):
+            await with_ticket("op-3", "sharing:1", "blk_00000001")
+        assert await ledger.begin(by_guest("op-4"), unix=NOON) is None
+        known = the_intent(await ledger.known("blk_00ffee12", "op-2"))
+        assert known.principal == "blk_00ffee12"
 
     @pytest.mark.parametrize(
         ("sent", "ending", "back"),

@@ -21,8 +21,9 @@ if __name__ == "__main__":
     patient: Any = app
     parts = patient.HttpParts
     limits = Limits(
-        anonymous=OFTEN, anonymous_all=OFTEN, failures=OFTEN, failures_all=OFTEN, operations=OFTEN
-    )
+        anonymous=OFTEN, anonymous_all=OFTEN, failures=OFTEN, failures_all=OFTEN, operations=OFTEN,
+        wrong_tickets=OFTEN,
+    )  # fmt: skip
     patient.HttpParts = lambda **named: parts(**named, limits=limits)
     root: Any = watching
     ended, events = Bell(), root.EventParts

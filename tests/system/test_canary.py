@@ -19,6 +19,7 @@ import anyio
 import httpx
 import pytest
 
+from bleagent.cloud.sharing import CONFIRM, VERIFY
 from bleagent.simulator.cloud_faults import Fault, FaultKind
 from protocol.keys import KeyRing, SecurityFlag
 from tests.system.canary import Canary, forms
@@ -32,6 +33,7 @@ from tests.system.daemon import (
     Site,
     socket_radio,
     unlock,
+    unlock_when_rested,
 )
 from tests.system.faulty_daemon import PLACES
 from tests.system.following import follow
@@ -59,6 +61,8 @@ class Watched:
         self.site = site
         secrets = CONFIGURED | {"cloud secret": site.cloud.secret.reveal().decode()}
         self.canary = Canary({name: value.encode() for name, value in secrets.items()})
+        self.ticket = site.cloud.sharing.share(KEYS.virtual_id).ticket
+        self.canary.add("sharing ticket", self.ticket.encode())
         self._count = 0
         for name, action in site.cloud.actions.names.items():
             site.cloud.actions.names[name] = self._noting(action)
@@ -113,6 +117,21 @@ def _told(answer: httpx.Response) -> bytes:
     return answer.content + b"".join(name + value for name, value in answer.headers.raw)
 
 
+async def _with_tickets(client: httpx.AsyncClient, site: Site, ticket: str) -> list[httpx.Response]:
+    """Shown well, badly, in the wrong place, and to a cloud that echoes it."""
+    sharing = {"ticket": ticket, "receiver": "guest"}
+    site.cloud.sharing.names_lock = True
+    answers = [await unlock_when_rested(client, "shared", sharing=sharing)]
+    answers.append(await unlock(client, "s1", sharing={**sharing, "device": "x"}))
+    answers.append(await unlock(client, "s2", sharing={**sharing, "ticket": ticket + " "}))
+    answers.append(await client.post(f"/v1/locks/front/unlock?ticket={ticket}"))
+    for action in (VERIFY, CONFIRM):
+        echo = Fault(FaultKind.CODE, code=1109, msg=f"illegal {ticket}")
+        site.cloud.faults.always(action, echo)
+    answers.append(await unlock(client, "s3", sharing=sharing))
+    return answers
+
+
 async def _every_answer(client: httpx.AsyncClient, site: Site) -> list[httpx.Response]:
     """A site seen from outside, with its mistakes."""
     answers = [await unlock(client, "a"), await unlock(client, "a")]
@@ -154,6 +173,7 @@ async def test_no_secret_is_in_logs_answers_or_files(
     async with site.up(), site.daemon("debug") as (client, process):
         async with follow(client) as stream:
             answers = await _every_answer(client, site)
+            with_tickets = await _with_tickets(client, site, watched.ticket)
             await stream.until("operation", 1)
             await anyio.sleep(0.5)  # the record of the opening is being stored
         live = watched.files()  # with the databases' logs, which a clean end removes
@@ -163,6 +183,9 @@ async def test_no_secret_is_in_logs_answers_or_files(
     watched.learn()
     assert answers[0].json()["outcome"] == "confirmed", answers[0].text
     assert {answer.status_code for answer in answers} >= {200, 401, 404, 409, 413, 422, 503}
+    assert with_tickets[0].json()["outcome"] == "confirmed", with_tickets[0].text
+    assert [answer.status_code for answer in with_tickets[1:]] == [422, 422, 400, 403]
+    answers += with_tickets
     assert any(name.endswith("-wal") for name, _ in live)
     assert {"srand", "issued", "vault key", "on the air"} <= {
         name.rstrip("0123456789 ") for name in watched.canary.names

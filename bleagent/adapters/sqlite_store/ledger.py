@@ -13,7 +13,7 @@ from bleagent.model import Action, Ending, OperationRecord, OperationRequest, Ou
 
 from .database import Database
 from .memory import raise_mark
-from .uses import give_back_use, reserve_use
+from .uses import forget_uses, give_back_use, reserve_use
 
 KEY_AGE = 24 * 3600.0  # s of trusted time for which an idempotency key is kept at least (F1)
 KEYS_KEPT = 10_000  # of each principal, the newest, however old
@@ -240,6 +240,7 @@ class SqliteLedger:
             connection.executemany("DELETE FROM operations WHERE seq = ?", without_key)
             if without_key:
                 connection.execute(_FORGET_EVENTS)
+                forget_uses(connection)
             return max(len(keys), len(without_key))
 
         return await self._database.write(work)

@@ -6,6 +6,7 @@ import sqlite3
 
 from bleagent.errors import UsesSpent
 from bleagent.model import Action, Ending, OperationRequest, Outcome
+from bleagent.shared import PREFIX
 
 
 def reserve_use(connection: sqlite3.Connection, request: OperationRequest) -> None:
@@ -14,12 +15,12 @@ def reserve_use(connection: sqlite3.Connection, request: OperationRequest) -> No
     if caller.times is None or request.action is not Action.UNLOCK:
         return
     query = "SELECT count(*) FROM token_uses WHERE principal = ?"
-    (used,) = connection.execute(query, (caller.id,)).fetchone()
+    (used,) = connection.execute(query, (caller.counted_as,)).fetchone()
     if used >= caller.times:
         raise UsesSpent(f"found {used} openings, expected fewer than {caller.times}")
     connection.execute(
         "INSERT INTO token_uses (operation, principal) VALUES (?, ?)",
-        (request.operation_id, caller.id),
+        (request.operation_id, caller.counted_as),
     )
 
 
@@ -31,4 +32,16 @@ def give_back_use(connection: sqlite3.Connection, operation_id: str, ending: End
         "DELETE FROM token_uses WHERE operation = ? AND "
         "(? OR (SELECT sn FROM operations WHERE id = operation) IS NULL)",
         (operation_id, ending.outcome is Outcome.UNREACHED),
+    )
+
+
+def forget_uses(connection: sqlite3.Connection) -> None:
+    """Those of sharing tickets, with their operations: a ticket lives for minutes.
+
+    A guest's stay as long as its token.
+    """
+    connection.execute(
+        "DELETE FROM token_uses WHERE principal GLOB ? "
+        "AND operation NOT IN (SELECT id FROM operations)",
+        (f"{PREFIX}*",),
     )
