@@ -8,7 +8,7 @@ re-send and hold back, so there each report is acknowledged at once, by ``keep``
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +29,7 @@ from .lock_client import LockClient
 from .model import IssuedConfig, LockFacts
 from .policy import Backlog, Policy
 from .ports import Clock, RecordBook
-from .record import RELATIVE_BELOW, Kept, TakenReport
+from .record import RELATIVE_BELOW, Happening, Kept, TakenReport
 from .visit import Visit
 
 STORE_WAIT = 1.0
@@ -260,7 +260,7 @@ class RecordTaker:
             may_match=not live or (not self._drain.counts_credits and self._first is not None),
             behind=(self._first or 1) - 1 if live else 0,
             may_return=True,
-            converted=not live and self._may_be_converted(seen),
+            converted=not live and self._may_be_converted(seen, happenings),
             proves=proves,
             is_not=is_not,
             release=live and self._complete,
@@ -278,8 +278,14 @@ class RecordTaker:
         # Two events of one second come within that second: what comes later is a copy.
         return came_at - first.setdefault(what, came_at) > CLOCK_SLACK
 
-    def _may_be_converted(self, seen: ev.Reported) -> bool:
-        """Whether it happened before this lock was certainly told the time."""
+    def _may_be_converted(self, seen: ev.Reported, happenings: Sequence[Happening]) -> bool:
+        """Whether it happened before this lock was certainly told the time.
+
+        What an operation of this connection has made did not: we know when that was. The next
+        opening of the same member, two seconds later, is another one.
+        """
+        if any(one.operation is not None for one in happenings):
+            return False
         seconds = 0.0 if seen.report.time is None else seen.report.time.seconds
         return seconds < self._ports.told_since.get(self._facts.name, math.inf) + CLOCK_SLACK
 

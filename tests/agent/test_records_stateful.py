@@ -294,6 +294,9 @@ SCRIPTS = st.lists(st.sampled_from(list(Happens)), max_size=25)
 @given(script=SCRIPTS, name=st.sampled_from(["v3.0", "v4-20", "secv2-244"]))
 @example(script=[Happens.FINGER] * 3 + [Happens.CALL, Happens.CUT], name="v3.0")
 @example(script=[Happens.FINGER, Happens.CALL, Happens.KILL, Happens.FINGER], name="v3.0")
+@example(
+    script=[Happens.OPEN, Happens.FINGER, Happens.FINGER, Happens.OPEN, Happens.CUT], name="v3.0"
+)  # two openings two seconds apart, right after the lock was told its first time
 @example(script=[Happens.BURST, Happens.OPEN, Happens.CUT, Happens.SINK_DEAF], name="v3.0")
 def test_whatever_happens_each_record_is_carried_once(script: list[Happens], name: str) -> None:
     judge(run(script, name))
