@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,10 @@ from .secret_source import SecretSource
 
 DEFAULT_KEY = "vault.key"
 """Of the state directory."""
+SHORTEST_TOKEN = 16
+"""Characters; what is shorter can be guessed."""
+
+_TOKEN = re.compile(rb"[!-~]{%d,}" % SHORTEST_TOKEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +74,14 @@ def credentials_directory() -> Path | None:
 
 
 def load_http_token(config: Config, credentials: Path | None) -> Secret:
-    """The HTTP trigger's token, as it is now. Raises SecretError."""
-    return _line("http.token", config.http.token, credentials)
+    """The HTTP trigger's token, as it is now. Raises SecretError, also for one to be guessed."""
+    token = _line("http.token", config.http.token, credentials)
+    if _TOKEN.fullmatch(token.reveal()):
+        return token
+    raise SecretError(
+        f"http.token: expected at least {SHORTEST_TOKEN} plain characters without spaces, "
+        f"found {len(token.reveal())} bytes; `openssl rand -hex 32` makes a good one"
+    )
 
 
 def load_tls_key(config: Config, credentials: Path | None) -> Secret | None:

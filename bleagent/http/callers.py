@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bleagent.errors import ScopeMissing
 from bleagent.model import Principal
-from bleagent.tokens import EVERY_SCOPE, allows, opening
+from bleagent.tokens import EVERY_SCOPE, PREFIX, allows, opening, parse_token
 
 from .auth import Tokens, Unauthorized
 from .peer import NOBODY, UNKNOWN, Peer
@@ -64,15 +64,18 @@ class Callers:
             raise Unauthorized(f"no valid token, and uid {peer.uid} is none of [[http.users]]")
         return self._tokens.principal(authorization)
 
-    def is_token(self, text: str) -> bool:
-        """Whether a text is a token of ours, be it only good at another time."""
+    def owner_of(self, text: str) -> str | None:
+        """Whose token a text is, be it only good at another time; None if it is none of ours."""
         try:
-            self._tokens.principal(f"Bearer {text}")
+            return self._tokens.principal(f"Bearer {text}").id
         except Unauthorized as error:
-            return type(error) is not Unauthorized
+            return None if type(error) is Unauthorized else PREFIX + parse_token(text).id
         except UnicodeEncodeError:
-            return False
-        return True
+            return None
+
+    def is_token(self, text: str) -> bool:
+        """Whether a text is a token of ours."""
+        return self.owner_of(text) is not None
 
     def require_good(self, principal: Principal, lock: str) -> None:
         """Asked again at the commit point. Raises AgentError, as ``Tokens.require_good``."""

@@ -22,7 +22,7 @@ from .callers import Callers
 from .limits import Buckets, Limits, Rate, Strangers
 from .peer import Peer, peer_of
 from .problems import problem
-from .rules import Head, Refusal, Rules, head_of
+from .rules import EXPOSED, Head, Refusal, Rules, head_of, in_address
 
 log = structlog.get_logger()
 
@@ -34,6 +34,8 @@ ALWAYS = (
 AUDITED = Rate(burst=60, per_minute=6)
 """Failures of all clients that get a row of the audit: nobody pushes its older rows out with them.
 Each row has the count of all."""
+
+RENEW = "It stood in an address, which logs and histories keep: make a new one, revoke this one."
 
 
 @dataclass(slots=True)
@@ -49,11 +51,13 @@ class Guard:
     strangers: Strangers = field(init=False)
     _told: Buckets = field(init=False)
     _audited: Buckets = field(init=False)
+    _flagged: Buckets = field(init=False)
 
     def __post_init__(self) -> None:
         self.strangers = Strangers(self.limits)
         self._told = Buckets(self.limits.told)
         self._audited = Buckets(AUDITED)
+        self._flagged = Buckets(Rate(burst=1, per_minute=1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -65,6 +69,8 @@ class Guard:
         refusal = self._throttled(head, peer) or self.rules.refuse(head)
         dressed = _dressing(send, closing=refusal is not None)
         if refusal is not None:
+            if refusal.code == EXPOSED:
+                self._flag(head, peer)
             if not self._told.take(peer.name, self.clock.now()):
                 log.info("http.refused", code=refusal.code, status=refusal.status, client=peer.name)
             await answer_of(refusal)(scope, receive, dressed)
@@ -85,7 +91,7 @@ class Guard:
         else:
             return None
         now = self.clock.now()
-        if shown is None:
+        if shown is None and not head.query:  # what is in an address may be a guess as well
             wait = self.strangers.came(peer.name, now)
         else:
             wait = self.strangers.was_wrong(peer.name, now)
@@ -95,6 +101,13 @@ class Guard:
                 if not self._audited.take("all", now):
                     self.audit.tell("auth.failed", via=peer.via, failed_since_start=failed)
         return too_many("requests without a valid token", wait) if wait else None
+
+    def _flag(self, head: Head, peer: Peer) -> None:
+        """Name the tokens that an address showed: whoever reads logs or histories has them now."""
+        for name in {self.callers.owner_of(text) for text in in_address(head)} - {None}:
+            if not self._flagged.take(str(name), self.clock.now()):
+                log.warning("token.exposed", token=name, client=peer.name, advice=RENEW)
+                self.audit.tell("token.exposed", principal=name, via=peer.via)
 
 
 def too_many(what: str, wait: float) -> Refusal:

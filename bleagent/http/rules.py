@@ -20,6 +20,7 @@ MAX_BODY = 4096
 MAX_HEADERS = 64
 MAX_HEAD = 8192
 """Bytes of path, query and all headers."""
+EXPOSED = "credential-in-url"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 _ONCE = frozenset(
@@ -34,7 +35,7 @@ _CREDENTIALS = frozenset(
         "signature", "ticket", "token", "x-api-key",
     }
 )  # fmt: skip
-_TOKEN = re.compile(rb"blk_[A-Za-z0-9]+_[A-Za-z0-9_-]{8}")
+_TOKEN = re.compile(rb"blk_[A-Za-z0-9]+_[A-Za-z0-9_-]{8,}")
 _TRICKS = re.compile(r"%(2f|5c|0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 _MOST_PARAMETERS = 64
@@ -129,7 +130,7 @@ class Rules:
         if not self._holds_credential(head):
             return None
         return Refusal(
-            status=400, code="credential-in-url", detail="a credential in the address",
+            status=400, code=EXPOSED, detail="a credential in the address",
             advice="Send it as `Authorization: Bearer ...` only. Addresses end up in logs and "
             "histories: make a new token, the old one may have been seen.",
         )  # fmt: skip
@@ -138,15 +139,31 @@ class Rules:
         if any(_TOKEN.search(unquote_to_bytes(part)) for part in (head.raw_path, head.query)):
             return True
         try:
-            pairs = parse_qsl(
-                head.query.decode("latin-1"), keep_blank_values=True,
-                max_num_fields=_MOST_PARAMETERS,
-            )  # fmt: skip
+            pairs = _parameters(head)
         except ValueError:
             return True  # too many to look at; nothing here takes that many
         return any(name.strip().lower() in _CREDENTIALS for name, _ in pairs) or any(
             self.is_token(text) for pair in pairs for text in _readings(*pair)
         )
+
+
+def in_address(head: Head) -> set[str]:
+    """All texts of an address that could be a token; not all that there may be in a huge one."""
+    found = {
+        token.group().decode("latin-1")
+        for part in (head.raw_path, head.query)
+        for token in _TOKEN.finditer(unquote_to_bytes(part))
+    }
+    try:
+        return found.union(*(_readings(*pair) for pair in _parameters(head)))
+    except ValueError:
+        return found
+
+
+def _parameters(head: Head) -> list[tuple[str, str]]:
+    """Raises ValueError: too many."""
+    text = head.query.decode("latin-1")
+    return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
 
 
 def _readings(name: str, value: str) -> set[str]:

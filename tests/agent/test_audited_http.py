@@ -18,7 +18,7 @@ from bleagent.http.requests import principal
 from bleagent.record import Carriage
 from protocol import Secret
 from tests.agent.record_shelf import stored
-from tests.agent.test_http_tokens import DAY, MASTER, Gate, before_the_door
+from tests.agent.test_http_tokens import DAY, MASTER, Gate, before_the_door, guest
 
 
 def test_tokens_and_decisions_are_rows_without_a_secret() -> None:
@@ -51,8 +51,8 @@ def test_tokens_and_decisions_are_rows_without_a_secret() -> None:
 
 def test_a_guest_whose_openings_are_used_up_is_a_row() -> None:
     async def story(gate: Gate) -> None:
-        guest = {"lock": "front", "times": 1}
-        answer = await gate.ask("POST", "/v1/tokens", json={"guest": guest, "expires_in": DAY})
+        once = {"lock": "front", "times": 1}
+        answer = await gate.ask("POST", "/v1/tokens", json={"guest": once, "expires_in": DAY})
         token = answer.json()["token"]
         assert (await gate.unlock(token, "key-1")).status_code == 200
         assert gate.audit.of("token.used_up") == []
@@ -84,6 +84,25 @@ def test_wrong_tokens_are_a_row_for_a_client_and_minute_and_few_in_all() -> None
         for number in range(3 * AUDITED.burst):
             await wrong(f"198.51.100.{number}")
         assert len(gate.audit.of("auth.failed")) <= AUDITED.burst + 10
+
+    before_the_door(story)
+
+
+def test_a_token_in_an_address_is_a_row_that_names_it_also_when_it_is_not_good_now() -> None:
+    async def story(gate: Gate) -> None:
+        app = guarded(gate.parts, allowed_hosts=("gate",))
+        transport = httpx.ASGITransport(app, client=("192.0.2.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://gate") as client:
+            made = await gate.create("read")
+            shown = await guest(gate, begins="2023-12-01T00:00:00Z")  # weeks from now
+            for token in (made["token"], shown):
+                for url in (f"/v1/locks?x={token}", f"/v1/locks/{token}/unlock"):
+                    answer = await client.get(url)
+                    assert answer.json()["code"] == "credential-in-url"
+        told = gate.audit.of("token.exposed")
+        assert [row["principal"] for row in told] == [made["token"][:12], shown[:12]]
+        assert {row["via"] for row in told} == {"tcp 192.0.2.1"}
+        assert made["token"] not in str(gate.audit.told)
 
     before_the_door(story)
 

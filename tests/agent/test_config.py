@@ -686,7 +686,7 @@ def test_a_misspelt_key_is_told_before_what_is_missing_because_of_it(tmp_path: P
 
 def credentials(folder: Path, **changes: bytes) -> Path:
     values = {
-        "http-token": b"bearer\n",
+        "http-token": b"bearer-0123456789\n",
         "cloud-secret": b"4OHBOnWOqaEC1mWXOpVL3yV50s0qGSRC",
         "local-key": b"0123456789abcdef\n",
     } | {name.replace("_", "-"): value for name, value in changes.items()}
@@ -704,13 +704,25 @@ def test_secrets_are_read_from_credentials_and_files(tmp_path: Path) -> None:
     key.chmod(0o600)
     config = load_config(written(tmp_path, f'{WHOLE}sec_key = {{ file = "{key}" }}\n'))
     secrets = load_secrets(config, credentials(tmp_path))
-    assert secrets.http_token == Secret("bearer")
+    assert secrets.http_token == Secret("bearer-0123456789")
     assert secrets.cloud_secret == Secret("4OHBOnWOqaEC1mWXOpVL3yV50s0qGSRC")
     facts = secrets.locks["front-door"]
     assert facts.keys.local_key == Secret("0123456789abcdef")
     assert facts.keys.sec_key == Secret("fedcba9876543210")
     assert (facts.keys.uuid, facts.keys.virtual_id) == ("0123456789abcdef", "vdevo16036791579")
     assert "0123456789abcdef" not in repr(secrets)
+
+
+@pytest.mark.parametrize(
+    "token", [b"\n", b"guessable-12345\n", b"two words of a token", b"gel\xc3\xa4ufiges-Zeichen"]
+)
+def test_a_token_that_could_be_guessed_or_not_be_sent_is_refused(
+    tmp_path: Path, token: bytes
+) -> None:
+    config = load_config(written(tmp_path, WHOLE))
+    with pytest.raises(SecretError, match=r"http\.token: expected at least 16") as caught:
+        load_secrets(config, credentials(tmp_path, http_token=token))
+    assert token.decode() not in str(caught.value)
 
 
 def test_a_key_of_another_length_is_refused_by_name_and_not_shown(tmp_path: Path) -> None:

@@ -444,7 +444,25 @@ def test_a_token_in_a_query_is_refused_and_not_written_down() -> None:
         status, _, body = gate.ask(GOOD, query=f"q={TOKEN.replace('+', '%2B')}")
     assert status == 400
     assert TOKEN not in repr(lines) + body.decode()
-    assert [line["code"] for line in lines] == ["credential-in-url"]
+    assert [line["event"] for line in lines] == ["token.exposed", "http.refused"]
+
+
+def test_a_token_that_stood_in_an_address_is_named_once_a_minute() -> None:
+    gate = Gate()
+    with capture_logs() as lines:
+        for query in (f"q={TOKEN.replace('+', '%2B')}", f"a=b&{TOKEN}", "token=another", "q=1"):
+            gate.ask(GOOD, query=query)
+    told = [line for line in lines if line["event"] == "token.exposed"]
+    assert [(line["token"], line["client"]) for line in told] == [("token", "127.0.0.1")]
+    assert TOKEN not in repr(lines)
+
+
+def test_a_guess_in_an_address_is_a_wrong_token() -> None:
+    gate = Gate(Limits(failures=Rate(burst=3, per_minute=6)))
+    answers = [gate.ask(query=f"x=guess-{number}")[0] for number in range(5)]
+    assert answers == [200, 200, 200, 429, 429]
+    assert gate.ask(query=f"x={TOKEN.replace('+', '%2B')}")[0] == 429  # nor is it told by another
+    assert gate.ask()[0] == 200
 
 
 def test_wrong_tokens_are_throttled_and_the_right_one_never() -> None:

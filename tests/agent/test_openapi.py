@@ -41,6 +41,19 @@ def name_of(row: Row) -> str:
 # -- the requests
 
 
+def test_how_the_page_looks_is_not_read_from_the_disk_by_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story(gate: Gate) -> None:
+        monkeypatch.setattr(Path, "open", None)
+        monkeypatch.setattr(Path, "read_bytes", None)
+        answer = await gate.ask("GET", "/docs.css")
+        assert (answer.status_code, "body" in answer.text) == (200, True)
+        monkeypatch.undo()
+
+    before_the_door(story)
+
+
 def test_the_document_has_the_routes_that_there_are_and_no_other() -> None:
     async def story(gate: Gate) -> None:
         app = cast("Any", gate.transport.app)

@@ -239,7 +239,7 @@ async def test_a_replaced_token_stops_what_is_on_its_way_and_lets_nobody_in(
         with anyio.fail_after(20):
             while not site.cloud.calls["doorLock.bleOpenInstruction"]:
                 await anyio.sleep(0.02)
-        (tmp_path / "token").write_text("another-token\n")
+        (tmp_path / "token").write_text("another-token-01\n")
         process.send_signal(signal.SIGHUP)
         with anyio.fail_after(20):
             while not answers:
@@ -248,7 +248,7 @@ async def test_a_replaced_token_stops_what_is_on_its_way_and_lets_nobody_in(
         assert answers[0].json()["outcome"] == "unreached"
         assert site.opened == 0
         assert (await unlock(client, "two")).status_code == 401
-        client.headers["Authorization"] = "Bearer another-token"
+        client.headers["Authorization"] = "Bearer another-token-01"
         assert (await unlock(client, "three")).json()["outcome"] == "confirmed"
 
 

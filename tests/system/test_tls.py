@@ -19,9 +19,10 @@ import pytest
 from anyio.abc import Process
 
 from tests.agent.certificates import Authority
+from tests.system.attacker import rest
 from tests.system.daemon import TOKEN, unlock, unlock_when_rested
 from tests.system.following import follow
-from tests.system.test_http_attacks import HASTY, WITHIN, SocketSite, rest, through_socket
+from tests.system.test_http_attacks import HASTY, WITHIN, SocketSite, through_socket
 
 pytestmark = pytest.mark.anyio
 
