@@ -137,7 +137,7 @@ RULES: dict[str, Rule] = {
     "bleagent.adapters.httpx_transport": adapter("httpx"),
     "bleagent.adapters.sqlite_store": adapter("sqlite3"),
     "bleagent.adapters.sinks": adapter(),
-    "bleagent.adapters.sinks.webhook": sink("httpx"),
+    "bleagent.adapters.sinks.signed_post": sink("httpx"),
     "bleagent.adapters.sinks.tuyalink": sink("aiomqtt"),
     "bleagent.http": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - HTTP_SERVER),
     # Loaded by the first who asks for metrics, and by nobody before.
