@@ -47,6 +47,7 @@ from .model import LockFacts
 from .operation_log import OperationLog
 from .policy import Listening
 from .ports import Bluetooth, LockRadio
+from .pushing import Pushing
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
 from .retention import forget_operations
@@ -79,7 +80,9 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
         keys = load_vault_keys(config, credentials, new_nonce=_nonce)
         sinks = tuple(sink.named for sink in config.sinks)
         capacity = config.records.capacity
-        with SqliteStore(directory, keys, sinks=sinks, capacity=capacity) as store:
+        with SqliteStore(
+            directory, keys, sinks=sinks, capacity=capacity, subscriptions=tuple(config.webhooks)
+        ) as store:
             for damage in store.damage:
                 log.error("store.damaged", detail=str(damage), advice=damage.advice)
             if (wrong := store.without_records) is not None:
@@ -128,7 +131,8 @@ async def _serve(
         users = _users(config)
         allowed = Callers(tokens, users).require_good
         operations = Doors(doors, ports, supervisor, tasks, watching.doors, allowed=allowed)
-        metrics = watching.shown(operations, cloud, radio)
+        pushing = Pushing(config, found, store, clock, bell)
+        metrics = watching.shown(operations, cloud, radio, pushing.states)
         parts = HttpParts(
             doors=operations,
             ledger=store.ledger,
@@ -153,6 +157,7 @@ async def _serve(
         tasks.start_soon(metrics.readiness.run)
         tasks.start_soon(carrying.run)
         tasks.start_soon(forget_operations, store.ledger, clock, operations.settled)
+        tasks.start_soon(pushing.run)
         tasks.start_soon(_reload_on_hangup, config, tokens, audit)
         supervisor.start()
         if store.without_records is None:

@@ -125,6 +125,7 @@ RULES: dict[str, Rule] = {
     "bleagent.events": JOB,
     "bleagent.retention": JOB,
     "bleagent.lock_states": JOB,
+    "bleagent.webhooks": JOB,
     "bleagent.issued_tokens": JOB,
     # It reads and makes texts; bytes that nobody can foretell are given to it.
     "bleagent.tokens": Rule(
@@ -158,6 +159,10 @@ RULES: dict[str, Rule] = {
     ),
     # Its part for records: the sinks, and who carries to them.
     "bleagent.carrying": Rule(
+        never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
+    ),
+    # Its part for subscriptions: the followers, and what they send.
+    "bleagent.pushing": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
     # Its part for how things are: metrics and readiness.
