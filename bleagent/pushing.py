@@ -31,7 +31,7 @@ class Pushing:
     ) -> None:
         self._newest = Look(store.operation_events.newest, clock)
         self._open_posts = AsyncExitStack()
-        self._followers = []
+        self._followers: list[Follower] = []
         for name, one in config.webhooks.items():
             settings = WebhookSettings(
                 url=one.url, secret=found.webhooks[name], allow_private=one.allow_private,
@@ -39,13 +39,11 @@ class Pushing:
             )  # fmt: skip
             post = SignedPost(settings, clock)
             self._open_posts.push_async_callback(post.aclose)
-            self._followers.append(
-                Follower(
-                    name, wants=wanted_by(one), events=store.operation_events,
-                    book=store.webhooks, tell=telling(post), bell=bell, clock=clock,
-                    chance=random.random,
-                )
+            follower = Follower(
+                name, wants=wanted_by(one), events=store.operation_events, book=store.webhooks,
+                tell=telling(post), bell=bell, clock=clock, chance=random.random,
             )  # fmt: skip
+            self._followers.append(follower)
 
     def states(self) -> list[WebhookState]:
         """Each as it is now, but for what waits, which is looked at now and then."""

@@ -311,5 +311,5 @@ class Follower:
         )  # fmt: skip
         self._stuck = Trouble(
             code="fault", detail=f"a fault of the agent ({type(error).__name__})",
-            advice=AgentError.advice, since=self._clock.now(), of=self.name,
+            advice=AgentError.advice, of=self.name,
         )  # fmt: skip
