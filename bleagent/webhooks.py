@@ -186,7 +186,6 @@ class Follower:
             if passed is None:
                 break
             progress = self._progress = passed
-        await self._settled()
         return bool(events)
 
     async def _settled(self) -> Progress:
