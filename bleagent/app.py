@@ -49,6 +49,7 @@ from .model import LockFacts
 from .operation_log import OperationLog
 from .policy import Listening
 from .ports import Bluetooth, LockRadio
+from .pushing import Pushing
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
 from .retention import forget_operations
@@ -82,7 +83,9 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
         keys = load_vault_keys(config, credentials, new_nonce=_nonce)
         sinks = tuple(sink.named for sink in config.sinks)
         capacity = config.records.capacity
-        with SqliteStore(directory, keys, sinks=sinks, capacity=capacity) as store:
+        with SqliteStore(
+            directory, keys, sinks=sinks, capacity=capacity, subscriptions=tuple(config.webhooks)
+        ) as store:
             for damage in store.damage:
                 log.error("store.damaged", detail=str(damage), advice=damage.advice)
             if (wrong := store.without_records) is not None:
@@ -133,7 +136,8 @@ async def _serve(
         sharings = Sharings(doors, cloud, clock, Callers(tokens, users).require_good)
         allowed = sharings.require_good
         operations = Doors(doors, ports, supervisor, tasks, watching.doors, allowed=allowed)
-        metrics = watching.shown(operations, cloud, radio)
+        pushing = Pushing(config, found, store, clock, bell)
+        metrics = watching.shown(operations, cloud, radio, pushing.states)
         parts = HttpParts(
             doors=operations,
             ledger=store.ledger,
@@ -159,6 +163,7 @@ async def _serve(
         tasks.start_soon(stall.run)
         tasks.start_soon(metrics.readiness.run)
         tasks.start_soon(carrying.run)
+        tasks.start_soon(pushing.run)
         tasks.start_soon(forget_operations, store.ledger, clock, operations.settled)
         tasks.start_soon(_reload_on_hangup, config, tokens, tls, audit)
         if tls is not None:

@@ -18,7 +18,8 @@ from protocol import DpMap
 from .adapters.sinks.file import ADVICE, FileSink
 from .adapters.sinks.openapi import OpenApiSink
 from .adapters.sinks.own_addresses import own_addresses
-from .adapters.sinks.webhook import WebhookSettings, WebhookSink
+from .adapters.sinks.signed_post import SignedPost, WebhookSettings
+from .adapters.sinks.webhook import WebhookSink
 from .adapters.sqlite_store import SqliteStore
 from .audit import Audit
 from .audited import AuditedBook
@@ -237,9 +238,9 @@ class Carrying:
                     url=sink.url or "", secret=self._found.sinks[sink.named],
                     allow_private=sink.allow_private, own=own_addresses(),
                 )  # fmt: skip
-                hook = WebhookSink(sink.named, settings, self._clock, self._names)
-                self._open_sinks.push_async_callback(hook.aclose)
-                return hook
+                post = SignedPost(settings, self._clock)
+                self._open_sinks.push_async_callback(post.aclose)
+                return WebhookSink(sink.named, post, self._names)
             case SinkType.FILE:
                 assert sink.path is not None  # noqa: S101 - the configuration insists on it
                 file = FileSink(

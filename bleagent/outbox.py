@@ -34,6 +34,11 @@ LOOK_FOR_HELD = 30.0
 """Seconds between two looks for what has been held long enough."""
 
 
+def back_off(failures: int, chance: float) -> float:
+    """Seconds to wait after so many failures; ``chance``, 0 .. 1, takes up to half of them."""
+    return min(FIRST_REST * 2.0 ** min(failures - 1, 32), LONGEST_REST) * (0.5 + 0.5 * chance)
+
+
 class CarriageListener:
     """Is told how the carrying goes; does nothing by itself."""
 
@@ -220,8 +225,7 @@ class Carrier:
         self._all.failures = failures
 
     def _postpone(self, rest: _Rest, receipt: Receipt, *, failures: int) -> float:
-        backoff = min(FIRST_REST * 2.0 ** min(failures - 1, 32), LONGEST_REST)
-        seconds = max(backoff * (0.5 + 0.5 * self._chance()), receipt.after)
+        seconds = max(back_off(failures, self._chance()), receipt.after)
         rest.until, rest.failures = self._clock.now() + seconds, failures
         return seconds
 

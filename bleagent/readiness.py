@@ -1,6 +1,6 @@
 """Whether doors can be opened, and what else is not as it should be (safety F6).
 
-Seven parts. ``radio`` and ``store`` keep every door shut when they fail; the others only delay
+Eight parts. ``radio`` and ``store`` keep every door shut when they fail; the others only delay
 something, or one opening: the cloud stands outside, and its last word says nothing about the next.
 
 Nobody who asks waits for a disk: stores are looked at in the background, each by a task of its
@@ -29,6 +29,7 @@ from .radio.airtime import AdapterAir, RadioAir
 from .record import SinkState, TakenCounts
 from .records import CLOCK_NOT_TRUSTED
 from .watches import CloudWatch, RecordWatch, Trouble
+from .webhooks import WebhookState
 
 log = structlog.get_logger()
 
@@ -128,6 +129,7 @@ class Watched:
     records: RecordWatch
     audit: Callable[[], str | None]
     """The code of what keeps the audit from being written."""
+    webhooks: Callable[[], Sequence[WebhookState]] = tuple
 
 
 class Readiness:
@@ -154,6 +156,7 @@ class Readiness:
             "cloud": self._cloud(),
             "records": self._records(),
             "outbox": self._outbox(),
+            "webhooks": self._webhooks(),
             "audit": self._audit(),
             "clock": self._clock(),
         }
@@ -265,6 +268,19 @@ class Readiness:
                 code=f"route-closed-{code}", of=sink.sink, detail=f"it refuses {lock} as such",
                 advice="Link the lock to the sink's project; its records wait, and none is lost.",
             )  # fmt: skip
+
+    def _webhooks(self) -> Part:
+        states = self._of.webhooks()
+        facts = {
+            one.name: {
+                "waiting": one.waiting,
+                "delivered": one.delivered,
+                "given_up": one.given_up,
+            }
+            for one in states
+        }
+        wrong = tuple(one.trouble for one in states if one.trouble is not None)
+        return Part(wrong=wrong, facts={"subscriptions": facts})
 
     def _audit(self) -> Part:
         code = self._of.audit()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from protocol import DpMap
 from protocol.events import CentralEvent
 
@@ -27,6 +29,7 @@ from .radio.airtime import RadioAir
 from .radio.bluetooth_radio import BluetoothRadio
 from .readiness import Look, Readiness, Watched
 from .watches import CloudWatch, RecordWatch
+from .webhooks import WebhookState
 
 
 class Watching:
@@ -63,7 +66,11 @@ class Watching:
         self.cloud.heard(event)
 
     def shown(
-        self, doors: Doors, cloud: CloudClient, radio: BluetoothRadio | SocketRadio
+        self,
+        doors: Doors,
+        cloud: CloudClient,
+        radio: BluetoothRadio | SocketRadio,
+        webhooks: Callable[[], Sequence[WebhookState]],
     ) -> MetricParts:
         """What the HTTP interface needs."""
 
@@ -83,10 +90,11 @@ class Watching:
             cloud=self.cloud,
             records=self.records,
             audit=lambda: self.audit.wrong,
+            webhooks=webhooks,
         )
         return MetricParts(
             tally=self.tally, readiness=Readiness(watched), doors=doors, clock=clock, air=air,
-            cloud=cloud.state, version=__version__,
+            cloud=cloud.state, version=__version__, webhooks=webhooks,
         )  # fmt: skip
 
     def events(self) -> EventParts:

@@ -29,6 +29,7 @@ from .http import HttpConfig, check_users, loopback
 from .radio import LockRadioConfig, RadioConfig, check_radio
 from .secret_source import SecretSource, absolute
 from .sinks import RecordsConfig, SinkConfig, check_sinks
+from .webhooks import WebhookConfig, check_webhooks
 
 
 def _base_url(url: str) -> str:
@@ -209,6 +210,10 @@ class Config(Section):
     sinks: tuple[SinkConfig, ...] = Field(
         default=(), description="a section [[sinks]] for each sink"
     )
+    webhooks: Mapping[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")], WebhookConfig] = Field(
+        default_factory=dict,
+        description="a section [webhooks.NAME], with a name of 1 to 32 of a-z, 0-9 and -",
+    )
     locks: Annotated[tuple[LockConfig, ...], AfterValidator(_not_empty)] = Field(
         description="a section [[locks]] for each lock"
     )
@@ -226,6 +231,7 @@ class Config(Section):
         check_radio(self.radio, self.locks)
         check_sinks(self.sinks)
         check_users(self.http.users, [lock.name for lock in self.locks])
+        check_webhooks(self.webhooks, (lock.name for lock in self.locks))
         return self
 
     @property

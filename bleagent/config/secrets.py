@@ -43,6 +43,8 @@ class Secrets:
     locks: Mapping[str, LockFacts] = field(repr=False)
     sinks: Mapping[str, Secret] = field(default_factory=dict, repr=False)
     """Of the sinks that have one, by name."""
+    webhooks: Mapping[str, Secret] = field(default_factory=dict, repr=False)
+    """Of the subscriptions, by name."""
 
 
 def load_secrets(config: Config, credentials: Path | None) -> Secrets:
@@ -63,6 +65,10 @@ def load_secrets(config: Config, credentials: Path | None) -> Secrets:
             sink.named: _line(f"sinks.{sink.named}.secret", sink.secret, credentials)
             for sink in config.sinks
             if sink.secret is not None
+        },
+        webhooks={
+            name: _line(f"webhooks.{name}.secret", one.secret, credentials)
+            for name, one in config.webhooks.items()
         },
     )
 

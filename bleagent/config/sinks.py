@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from .base import Section, mismatch
 from .secret_source import SecretSource, absolute
+from .web import require_sealed, web_url
 
 MOST_PORT = 65535
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -38,17 +38,6 @@ _ALLOWED: Mapping[SinkType, tuple[str, ...]] = {
     SinkType.WEBHOOK: ("allow_private",),
     SinkType.FILE: ("max_bytes", "keep"),
 }
-
-
-def _web_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError
-    if parts.username or parts.password or parts.fragment or parts.port == 0:
-        raise ValueError  # reading the port raises it, too, where it is none
-    parts.hostname.encode("idna")  # as the resolver will
-    url.encode("ascii")
-    return url
 
 
 def _broker(broker: str) -> str:
@@ -87,7 +76,7 @@ class SinkConfig(Section):
     ca_file: Annotated[Path, AfterValidator(absolute)] | None = Field(
         default=None, description="the absolute path of a file of certificates"
     )
-    url: Annotated[str, AfterValidator(_web_url)] | None = Field(
+    url: Annotated[str, AfterValidator(web_url)] | None = Field(
         default=None, description="an https:// address without user or fragment"
     )
     allow_private: bool = Field(
@@ -113,8 +102,8 @@ class SinkConfig(Section):
         for key in sorted(self.model_fields_set - known):
             keys = ", ".join(sorted(known - {"type"}))
             raise mismatch(f"{key} with type {self.type}", f"only {keys} with it")
-        if self.url is not None and urlsplit(self.url).scheme == "http" and not self.allow_private:
-            raise mismatch("an http:// url", "https://, or allow_private = true")
+        if self.url is not None:
+            require_sealed(self.url, allow_private=self.allow_private)
         if not self.tls and self.broker_at[0] not in _LOOPBACK:
             raise mismatch("tls = false with a broker elsewhere", "TLS, but for loopback")
         return self

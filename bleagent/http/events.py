@@ -75,7 +75,7 @@ def _seen_by(caller: Principal, parts: EventParts, records: RecordParts | None) 
     def operation(event: OperationEvent) -> Told | None:
         if not everything and event.record.principal != caller.id:
             return None
-        return _operation(event)
+        return told_of(event)
 
     found = [Followed(name=OPERATIONS, source=parts.operations, told=operation)]
     if parts.records is not None and records is not None and allows(caller.scopes, SEE_RECORDS):
@@ -84,7 +84,8 @@ def _seen_by(caller: Principal, parts: EventParts, records: RecordParts | None) 
     return found
 
 
-def _operation(event: OperationEvent) -> Told:
+def told_of(event: OperationEvent) -> Told:
+    """What is said of an operation, to whoever may be told."""
     if event.evidence is None:
         return "operation", operation_view(event.record)
     record = event.record
@@ -113,18 +114,19 @@ async def _begin(
             continue
         position[one.name] = newest
         if last_id:
-            lost.append({"of": one.name, "count": None, "from": iso(clock.unix())})
+            lost.append(lost_view(one.name, None, clock.unix()))
     return position, lost
 
 
 async def _gone(one: Followed, known: Mark, count: int, clock: Clock) -> dict[str, Any]:
     """Some are not stored any more; those that are left follow."""
     left = await one.source.after(known.seq, limit=1)
-    return {
-        "of": one.name,
-        "count": count,
-        "from": iso(_at(left[0]) if left else clock.unix()),
-    }
+    return lost_view(one.name, count, _at(left[0]) if left else clock.unix())
+
+
+def lost_view(of: str, count: int | None, unix: float) -> dict[str, Any]:
+    """Some cannot be told any more (None: nobody knows how many); those since then can."""
+    return {"of": of, "count": count, "from": iso(unix)}
 
 
 def _at(event: OperationEvent | StoredRecord) -> float:

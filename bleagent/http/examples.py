@@ -89,6 +89,8 @@ NOT_READY = {
                 "cloud": {"waiting": 0, "held": 0, "parked": 0, "oldest_waiting_s": None}
             }
         },
+        "webhooks": _WELL
+        | {"subscriptions": {"home": {"waiting": 0, "delivered": 17, "given_up": 0}}},
         "audit": _WELL,
         "clock": _WELL | {"trusted": True},
     },

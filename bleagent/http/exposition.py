@@ -20,6 +20,7 @@ from bleagent.metrics import BOUNDS, Distribution, Labels
 from bleagent.radio.airtime import AdapterAir, LockAir
 from bleagent.readiness import shut_by
 from bleagent.record import SinkState, TakenCounts
+from bleagent.webhooks import WebhookState
 
 from .metrics import Snapshot
 
@@ -60,6 +61,7 @@ class _Everything(Collector):
             yield from _rows(_LOCK, TAKEN, found.shelf.counts)
             yield from _rows(_SINK, SINKS, {one.sink: one for one in found.shelf.sinks})
             yield _oldest(found.shelf.sinks, found.unix)
+        yield from _rows(("webhook",), WEBHOOKS, {one.name: one for one in found.webhooks})
         yield from _cloud(found)
         yield from _http(found)
 
@@ -110,6 +112,13 @@ SINKS: tuple[Row[SinkState], ...] = (
     Row("outbox_closed_routes", "Locks it refuses as such", lambda it: len(it.routes_closed)),
     Row("outbox_done", "Records it has taken", lambda it: it.done, counts=True),
     Row("outbox_dropped", "Records given up by somebody", lambda it: it.dropped, counts=True),
+)
+
+WEBHOOKS: tuple[Row[WebhookState], ...] = (
+    Row("webhook_waiting", "Events behind its place, of all locks", lambda it: it.waiting),
+    Row("webhook_delivered", "Events the receiver took", lambda it: it.delivered, counts=True),
+    Row("webhook_given_up", "Events it refused for good", lambda it: it.given_up, counts=True),
+    Row("webhook_failing", "Whether it is in trouble", lambda it: it.trouble is not None),
 )
 
 

@@ -7,7 +7,7 @@ written out by ``exposition`` in a thread, and only who asks first has that and 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from bleagent.metrics import Distribution, Labels, Tally
 from bleagent.ports import Clock
 from bleagent.radio.airtime import DAY, RadioAir
 from bleagent.readiness import Part, Readiness, Shelf
+from bleagent.webhooks import WebhookState
 
 from .requests import Reader
 
@@ -36,6 +37,7 @@ class MetricParts:
     air: Callable[[], RadioAir | None]
     cloud: Callable[[], CloudState]
     version: str
+    webhooks: Callable[[], Sequence[WebhookState]] = tuple
     in_thread: Callable[
         [Callable[[Snapshot], tuple[bytes, str]], Snapshot], Awaitable[tuple[bytes, str]]
     ] = anyio.to_thread.run_sync
@@ -60,6 +62,7 @@ class Snapshot:
     """``None``: it was not looked at yet, or no records are kept."""
     cloud: CloudState
     parts: Mapping[str, Part]
+    webhooks: Sequence[WebhookState]
     unix: float
     """Seconds."""
 
@@ -94,6 +97,7 @@ def snapshot(parts: MetricParts) -> Snapshot:
         shelf=parts.readiness.shelf.found,
         cloud=parts.cloud(),
         parts=parts.readiness.parts(),
+        webhooks=parts.webhooks(),
         unix=parts.clock.unix(),
     )
 

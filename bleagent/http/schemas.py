@@ -199,6 +199,20 @@ class OutboxPart(Part):
     sinks: dict[str, Waiting]
 
 
+class Subscription(Answer):
+    """How far one is."""
+
+    waiting: int | None = Field(description="Events behind its place, of all locks.")
+    delivered: int
+    given_up: int = Field(description="The receiver refused them for good.")
+
+
+class WebhooksPart(Part):
+    """Who is told what becomes of operations; ``subscriptions`` by their name."""
+
+    subscriptions: dict[str, Subscription]
+
+
 class ClockPart(Part):
     """Whether the date is certain."""
 
@@ -213,6 +227,7 @@ class Parts(Answer):
     cloud: CloudPart
     records: Part
     outbox: OutboxPart
+    webhooks: WebhooksPart
     audit: Part
     clock: ClockPart
 

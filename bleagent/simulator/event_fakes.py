@@ -11,6 +11,7 @@ import anyio
 from bleagent.errors import StoreError
 from bleagent.events import Mark, OperationEvent
 from bleagent.record import StoredRecord
+from bleagent.webhooks import Progress
 
 from .fakes import MemoryLedger
 from .record_fakes import MemoryRecords
@@ -72,3 +73,27 @@ def events_of_ledger(ledger: MemoryLedger) -> MemoryEvents[OperationEvent]:
 def events_of_records(records: MemoryRecords) -> MemoryEvents[StoredRecord]:
     """What it took."""
     return MemoryEvents(lambda: [row.shown() for row in records.rows])
+
+
+@dataclass(slots=True)
+class MemoryWebhooks:
+    """Implements ``webhooks.WebhookBook``; fails on demand."""
+
+    places: dict[str, Progress] = field(default_factory=dict)
+    damaged: bool = False
+    fails: bool = False
+
+    async def progress(self, name: str) -> Progress | None:
+        """None: it has not begun."""
+        await self._answer()
+        return self.places.get(name)
+
+    async def keep(self, name: str, progress: Progress) -> None:
+        """Kept for as long as this is."""
+        await self._answer()
+        self.places[name] = progress
+
+    async def _answer(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        if self.fails:
+            raise StoreError("the disk does not answer")

@@ -93,13 +93,16 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
 
 def test_each_section_that_the_example_comments_out_can_be_used(tmp_path: Path) -> None:
     lines = [
-        re.sub(r"^#(?=   [a-z_]+ = | \[\[(sinks|http\.users)\]| \[http\.tls\])", "", line)
+        re.sub(
+            r"^#(?=   [a-z_]+ = | \[\[(sinks|http\.users)\]| \[(http\.tls|webhooks\.))", "", line
+        )
         for line in EXAMPLE.read_text(encoding="utf-8").splitlines()
     ]
     config = load_config(written(tmp_path, "\n".join(lines)))
     assert [one.uids for one in config.http.users] == [{1000}]
     assert [one.granted for one in config.http.users] == [{"read", "operate:*"}]
     assert config.http.tls is not None
+    assert list(config.webhooks) == ["home"]
     assert [one.type for one in config.sinks] == ["openapi", "tuyalink", "webhook", "file"]
     plain = {"name": None, "tls": True, "allow_private": False, "max_bytes": 10_000_000, "keep": 5}
     for sink in config.sinks:
@@ -311,7 +314,7 @@ LITERAL = (
             "port = 1\n[http]",
             (
                 "port: found an unknown key, expected one of state_dir, "
-                "http, cloud, radio, vault, strategies, records, sinks, locks"
+                "http, cloud, radio, vault, strategies, records, sinks, webhooks, locks"
             ),
         ),
         (

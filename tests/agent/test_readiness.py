@@ -65,7 +65,16 @@ def part(name: str, clock: Clock | None = None, **given: Any) -> Part:
 
 def test_nothing_is_wrong_where_nothing_is() -> None:
     parts = Readiness(watched(Clock(), TinyShelf())).parts()
-    assert list(parts) == ["radio", "store", "cloud", "records", "outbox", "audit", "clock"]
+    assert list(parts) == [
+        "radio",
+        "store",
+        "cloud",
+        "records",
+        "outbox",
+        "webhooks",
+        "audit",
+        "clock",
+    ]
     assert all(one.ok for one in parts.values())
     assert shut_by(parts) == []
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import hmac
 import json
+import threading
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import httpx
 import pytest
 
 from bleagent.adapters.sinks.addresses import plain, refusal
-from bleagent.adapters.sinks.webhook import (
+from bleagent.adapters.sinks.signed_post import (
     LONGEST_WAIT,
     MOST_ANSWER,
+    SignedPost,
     WebhookSettings,
-    WebhookSink,
+    resolve,
     signing_key,
 )
+from bleagent.adapters.sinks.webhook import WebhookSink
 from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
 from bleagent.simulator.fakes import LoopClock
 from protocol import Secret
@@ -55,14 +60,13 @@ def deliver(
 
     async def main() -> list[Receipt]:
         settings = WebhookSettings(url=url, secret=SECRET, allow_private=allow_private, own=own)
-        sink = WebhookSink(
-            "webhook", settings, LoopClock(), Nobody(),
-            resolve=resolve, transport=httpx.MockTransport(respond),
-        )  # fmt: skip
+        post = SignedPost(
+            settings, LoopClock(), resolve=resolve, transport=httpx.MockTransport(respond)
+        )
         try:
-            return await sink.deliver(records or (sample(),))
+            return await WebhookSink("webhook", post, Nobody()).deliver(records or (sample(),))
         finally:
-            await sink.aclose()
+            await post.aclose()
 
     return anyio.run(main), seen
 
@@ -266,3 +270,20 @@ def test_nothing_of_the_secret_is_shown() -> None:
     settings = WebhookSettings(url=URL, secret=SECRET)
     assert b64decode(SECRET.reveal()[6:]) == KEY
     assert b64encode(KEY).decode() not in repr(settings)
+
+
+def test_a_name_is_resolved_where_nobody_else_waits_for_it() -> None:
+    """The cloud's name is resolved by the loop's own threads: here all of them are taken."""
+
+    async def main() -> list[str]:
+        loop, free = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        taken = loop.run_in_executor(None, free.wait)
+        try:
+            with anyio.fail_after(10):
+                return await resolve("127.0.0.1", 80)
+        finally:
+            free.set()
+            await taken
+
+    assert anyio.run(main) == ["127.0.0.1"]

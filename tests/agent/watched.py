@@ -73,6 +73,7 @@ class Gateway:
             tally=self.tally, readiness=self.readiness, doors=world.doors, clock=world.clock,
             air=self.told.air, version="1.2.3", in_thread=at_once,
             cloud=lambda: CloudState(token=True, quota_pause=30.0),
+            webhooks=self.told.webhooks,
         )  # fmt: skip
         parts = HttpParts(
             doors=world.doors, ledger=world.ledger, clock=world.clock, tokens=tokens,

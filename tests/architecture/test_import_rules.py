@@ -125,6 +125,7 @@ RULES: dict[str, Rule] = {
     "bleagent.events": JOB,
     "bleagent.retention": JOB,
     "bleagent.lock_states": JOB,
+    "bleagent.webhooks": JOB,
     "bleagent.issued_tokens": JOB,
     "bleagent.shared": Rule(
         never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "bleagent.guests"}
@@ -141,7 +142,7 @@ RULES: dict[str, Rule] = {
     "bleagent.adapters.httpx_transport": adapter("httpx"),
     "bleagent.adapters.sqlite_store": adapter("sqlite3"),
     "bleagent.adapters.sinks": adapter(),
-    "bleagent.adapters.sinks.webhook": sink("httpx"),
+    "bleagent.adapters.sinks.signed_post": sink("httpx"),
     "bleagent.adapters.sinks.tuyalink": sink("aiomqtt"),
     "bleagent.http": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - HTTP_SERVER),
     # Loaded by the first who asks for metrics, and by nobody before.
@@ -166,6 +167,10 @@ RULES: dict[str, Rule] = {
     ),
     # Its part for who comes in: users, and the certificate of the listener.
     "bleagent.entrance": Rule(
+        never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
+    ),
+    # Its part for subscriptions: the followers, and what they send.
+    "bleagent.pushing": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
     # Its part for how things are: metrics and readiness.

@@ -1,10 +1,11 @@
-"""The embedded store: three SQLite files in a state directory that one agent holds.
+"""The embedded store: SQLite files in a state directory that one agent holds.
 
 ``operations.db`` has what an unlock needs and nothing that grows: operations, idempotency keys,
 marks, timestamps, issued configs, device facts, tokens. ``records.db`` and ``audit.db`` have what
-grows: raw reports, the records in them and how far each was carried; and who did what. So a full
-or damaged one of these never keeps a door shut, and each has a worker thread of its own, so that a
-slow write of the one does not delay the others (safety H2).
+grows: raw reports, the records in them and how far each was carried; and who did what.
+``webhooks.db``, where there are subscriptions, has how far each of them is. So a full or damaged
+one of these never keeps a door shut, and each has a worker thread of its own, so that a slow write
+of the one does not delay the others (safety H2).
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from .rotation import (
     sealed_in,
 )
 from .tokens import SqliteTokens
+from .webhooks import QUOTA as WEBHOOK_PAGES
+from .webhooks import SqliteWebhooks
 
 __all__ = [
     "Adopted",
@@ -48,6 +51,7 @@ __all__ = [
     "SqliteRecords",
     "SqliteStore",
     "SqliteTokens",
+    "SqliteWebhooks",
     "StateDirectory",
     "kernel_boot_id",
 ]
@@ -109,11 +113,11 @@ class SqliteStore:
     Where ``records.db`` cannot be used (a newer agent's, another program's, unreadable) it stays
     as it is, the store opens all the same, and ``without_records`` says why: keeping a report or a
     record raises that, and whatever needs ``operations.db`` alone goes on (safety H2). The same
-    goes for ``audit.db`` and ``without_audit``.
+    goes for ``audit.db`` and ``without_audit``, and for ``webhooks.db``: ``webhooks`` raises it.
 
     The quotas are in pages of 4096 bytes; none by default but for the audit. ``sinks`` are the
     names of those that records are carried to, and ``capacity`` is how many may wait for one of
-    them (safety D6).
+    them (safety D6); ``subscriptions`` are those whose place in what happens is kept.
 
     Raises:
         VaultKeyMissing: something that is needed opens with none of the keys.
@@ -132,6 +136,7 @@ class SqliteStore:
         audit_bounds: Bounds | None = None,
         sinks: tuple[str, ...] = (),
         capacity: int = 100_000,
+        subscriptions: tuple[str, ...] = (),
         free: Callable[[Path], int] = free_bytes,
         boottime: Callable[[], float] = boot_seconds,
         utcnow: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -147,6 +152,8 @@ class SqliteStore:
             opened.callback(self._records.close)
             self._audit, self.without_audit = _open(folder, "audit", audit_pages, utcnow)
             opened.callback(self._audit.close)
+            self._webhooks = _open_webhooks(folder, utcnow, wanted=bool(subscriptions))
+            opened.callback(self._webhooks.close)
             self._vault, self.sealed_anew = self._open_vault(vault)
             opened.pop_all()
         self.unopened = 0
@@ -163,6 +170,7 @@ class SqliteStore:
         self.audit = SqliteAudit(
             self._audit, self._vault, random=secrets.token_bytes, bounds=audit_bounds
         )
+        self.webhooks = SqliteWebhooks(self._webhooks, subscriptions)
         self._readers = (Reader(self._operations.path), Reader(self._records.path))
         operations, records = self._readers
         self.operation_events = SqliteOperationEvents(operations)
@@ -170,7 +178,7 @@ class SqliteStore:
         self.damaged = moved_aside(self._operations.path)
         self.damage = tuple(
             StoreDamaged(f"{database.path.name} was damaged and is now {moved.name}")
-            for database in (self._operations, self._records, self._audit)
+            for database in (self._operations, self._records, self._audit, self._webhooks)
             if (moved := moved_aside(database.path)) is not None
         )
 
@@ -210,7 +218,8 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the files. The directory stays held until it is closed itself."""
-        for database in (*self._readers, self._operations, self._records, self._audit):
+        databases = (self._operations, self._records, self._audit, self._webhooks)
+        for database in (*self._readers, *databases):
             database.close()
 
     def __enter__(self) -> Self:
@@ -233,3 +242,11 @@ def _open(
         return Database.open(folder, name, max_pages=max_pages, utcnow=utcnow), None
     except StoreError as error:
         return Unusable(folder / f"{name}.db", error), error
+
+
+def _open_webhooks(folder: Path, utcnow: Callable[[], datetime], *, wanted: bool) -> Database:
+    """Made for the first subscription; it stays, so that none goes on where it once was."""
+    path = folder / "webhooks.db"
+    if not wanted and not path.exists():
+        return Unusable(path, StoreError("no webhooks are configured"))
+    return _open(folder, "webhooks", WEBHOOK_PAGES, utcnow)[0]
