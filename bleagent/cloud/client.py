@@ -35,6 +35,7 @@ from .errors import (
     error_of,
 )
 from .models import DeviceFacts
+from .named_calls import NamedCalls
 from .pace import Breaker
 from .records import RecordCalls
 from .settings import CloudSettings, InstructionCall, Transport
@@ -78,8 +79,8 @@ def _ignore(_event: CloudEvent) -> None:
     pass
 
 
-class CloudClient(RecordCalls):
-    """Implements ``ports.Cloud``, and what ``RecordCalls`` has beyond it.
+class CloudClient(RecordCalls, NamedCalls):
+    """Implements ``ports.Cloud``, and what ``RecordCalls`` and ``NamedCalls`` have beyond it.
 
     Every method raises ``CloudError`` and nothing else.
 
@@ -114,6 +115,7 @@ class CloudClient(RecordCalls):
         self._sleep = sleep
         self._chance = chance
         self._new_nonce = new_nonce
+        self._good_paths = {}
         self._breaker = Breaker(settings.quota_pause)
         self._breaker_of_what_can_wait = Breaker(settings.quota_pause)
         self._tokens = TokenKeeper(self._fetch_token, clock.now)

@@ -89,6 +89,7 @@ def cloud_settings(config: Config, secret: Secret | None) -> CloudSettings:
         transport=cloud.transport,
         signer=cloud.signer,
         action_url=cloud.action_url,
+        panel_url=cloud.panel_url,
         uid=cloud.uid,
         wx_app_id=cloud.wx_app_id,
     )

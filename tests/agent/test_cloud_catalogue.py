@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import bleagent
 from bleagent.cloud.catalogue import CATALOGUE, Api, Family, Field, Kind, LockKind, Repeat, find
 from bleagent.cloud.fields import plain
+from tests.vendor.samples import sections
 
-DOCUMENTS = Path(bleagent.__file__).parent / "simulator" / "vendor_apis.json"
-SECTIONS: list[dict[str, Any]] = json.loads(DOCUMENTS.read_text(encoding="utf-8"))
+SECTIONS = sections()
 
 TIMES = {Kind.SECONDS, Kind.MILLISECONDS}
 SMALL = {Kind.NUMBER, Kind.PAGE, Kind.MINUTES, Kind.WEEKDAYS}
@@ -165,10 +162,10 @@ def test_an_api_that_no_document_has_is_found() -> None:
 
 
 def test_a_parameter_that_the_documents_add_is_found() -> None:
-    sections = copy.deepcopy(SECTIONS)
+    added = copy.deepcopy(SECTIONS)
     row = {"name": "new_one", "type": "String", "required": True}
-    next(one for one in sections if one["name"] == LIST_RECORDS)["parameters"].append(row)
-    assert list(complaints(CATALOGUE, sections)) == [f"{LIST_RECORDS}: lacks new_one"]
+    next(one for one in added if one["name"] == LIST_RECORDS)["parameters"].append(row)
+    assert list(complaints(CATALOGUE, added)) == [f"{LIST_RECORDS}: lacks new_one"]
 
 
 # -- samples

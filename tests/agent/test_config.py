@@ -63,6 +63,7 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
         "# key",
         "# previous",
         "# action_url",
+        "# panel_url",
         "# uid",
         "# wx_app_id",
         "# socket",
@@ -265,12 +266,14 @@ def test_held_connections_leave_a_slot_for_the_other_locks(tmp_path: Path) -> No
 
 def test_the_cloud_client_is_set_as_the_file_says(tmp_path: Path) -> None:
     more = 'uid = "user"\naction_url = "http://127.0.0.1:9/a"\nwx_app_id = "' + "0f" * 16 + '"\n'
+    more += 'panel_url = "http://127.0.0.1:9/p"\n'
     config = load_config(written(tmp_path, HTTP + CLOUD + more + LOCK))
     assert cloud_settings(config, Secret("s")) == CloudSettings(
         base_url="https://cloud.example/faas",
         client_id="client",
         secret=Secret("s"),
         action_url="http://127.0.0.1:9/a",
+        panel_url="http://127.0.0.1:9/p",
         uid="user",
         wx_app_id="0f" * 16,
     )

@@ -103,6 +103,8 @@ class Field:
     twin: str = ""
     """Another name under which it is sent as well, because the document uses both."""
     secret: bool = False
+    as_number: bool = False
+    """An id that is sent as a number where it is one."""
     as_text: bool = False
     """A number or a time that is sent as text."""
     required_for: tuple[LockKind, ...] = ()

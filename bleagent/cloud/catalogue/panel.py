@@ -13,7 +13,7 @@ _BAD_TIMES = "text; milliseconds in the sample, one of them with a digit missing
 _NO_PATH = "panel APIs are asked by an app that is signed in"
 
 _DEV = Field("devId", Kind.ID)
-_ID = Field("id", Kind.ID)
+_ID = Field("id", Kind.ID, as_number=True)
 _NAME = Field("name", most=64)
 _PASSWORD = Field("password", secret=True)
 _YES_OR_NO = (0, 1)
@@ -266,7 +266,7 @@ PANEL = (
     _panel(
         "tuya.m.device.lock.temppwd.name.update",
         "rename a temporary password",
-        Field("pwdId", Kind.ID),
+        Field("pwdId", Kind.ID, as_number=True),
         _NAME,
         _DEV,
     ),
@@ -274,7 +274,7 @@ PANEL = (
         "tuya.m.device.lock.temppwd.name.update",
         "rename a way to open",
         _DEV,
-        Field("pwdId", Kind.ID, required=False, note="a number"),
+        Field("pwdId", Kind.ID, required=False, as_number=True, note="a number"),
         Field("name", required=False, most=64),
         version="2.0",
     ),

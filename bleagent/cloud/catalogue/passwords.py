@@ -5,6 +5,8 @@ A PIN is sent encrypted with a ticket that is good once: ``bleagent.cloud.passwo
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .entry import (
     DEVICE,
     DONE,
@@ -39,7 +41,7 @@ _SCHEDULE = Field(
         Field("working_day", Kind.WEEKDAYS),
     ),
 )
-_PASSWORD_ID = Field("password_id", Kind.ID, also=("id",))
+_PASSWORD_ID = Field("password_id", Kind.ID, also=("id",), as_number=True)
 _TYPE = Field(
     "type",
     Kind.NUMBER,
@@ -59,7 +61,7 @@ _SN = Field("sn", Kind.NUMBER, required=False, least=0, note="its number in a Bl
 _PHONE = Field("phone", required=False, note="text or a number")
 _ZONE = Field("time_zone", required=False, note="needed with schedule_list")
 _SECRET_PARTS = (
-    Field("password", secret=True, note=_ENCRYPTED, least=32, most=64),
+    Field("password", Kind.HEXADECIMAL, secret=True, note=_ENCRYPTED, least=32, most=64),
     Field("effective_time", Kind.SECONDS),
     Field("invalid_time", Kind.SECONDS),
     Field("password_type", default="ticket", choices=("ticket",), note="its value is not stated"),
@@ -159,6 +161,7 @@ PASSWORDS = (
             Field("name", required=False, most=64),
             Field(
                 "password",
+                Kind.HEXADECIMAL,
                 required=False,
                 secret=True,
                 note=_ENCRYPTED,
@@ -193,7 +196,7 @@ PASSWORDS = (
         "doorLock.deleteTemporaryPassword",
         Group.PASSWORDS,
         "delete a temporary password",
-        takes=(DEVICE, _PASSWORD_ID, _SYMBOLIC),
+        takes=(DEVICE, replace(_PASSWORD_ID, as_number=False), _SYMBOLIC),
         gives=DONE,
         paths=(Path("DELETE", DOOR_LOCK + "/temp-passwords/{password_id}"),),
         locks=MOST_AND_ACCESS,

@@ -58,7 +58,14 @@ REMOTE = (
         "open a door from afar, with its password",
         takes=(
             DEVICE,
-            Field("password", secret=True, least=32, most=64, note="encrypted with the ticket"),
+            Field(
+                "password",
+                Kind.HEXADECIMAL,
+                secret=True,
+                least=32,
+                most=64,
+                note="6 digits, encrypted with the ticket's key",
+            ),
             Field("password_type", default="ticket", choices=("ticket",)),
             _TICKET,
         ),
