@@ -154,7 +154,7 @@ def _panel(call: Call, url: str) -> HttpRequest:
 def _action(
     call: Call, settings: CloudSettings, moment: Moment, access_token: Secret | None
 ) -> HttpRequest:
-    params = codec.without_none({**call.params, "uid": settings.uid})
+    params = codec.without_none({"uid": settings.uid, **call.params})
     content = codec.action_body(call.name, params)
     url = settings.url_of_actions
     match settings.signer:

@@ -62,7 +62,11 @@ def named_call(
         InvalidArgument: as ``arguments.write``.
         NotSupported: as ``arguments.write``.
     """
-    params = writing.write(api, arguments, lock)
+    return call_of(api, writing.write(api, arguments, lock), path)
+
+
+def call_of(api: Api, params: Mapping[str, Any], path: Path | None = None) -> Call:
+    """The call of an API with parameters as ``arguments.write`` makes them."""
     twins = {one.twin: params[one.name] for one in api.takes if one.twin and one.name in params}
     path = path or next(iter(api.paths), None)
     there = _over_path(path, params) if path else {}
@@ -70,7 +74,7 @@ def named_call(
         name=api.name,
         way=_WAYS[api.family],
         version=api.version,
-        params=params | twins,
+        params={**params, **twins},
         repeatable=api.idempotent,
         can_wait=True,
         secrets=tuple(_secrets(api.takes, params)),

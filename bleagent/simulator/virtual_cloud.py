@@ -24,8 +24,11 @@ from .cloud_actions import Actions, CloudLock, RandomCheck
 from .cloud_checks import Failure, Gatekeeper, Received, TokenStore
 from .cloud_faults import TOKEN, Fault, FaultKind, FaultPlan
 from .cloud_http import Reply, serve_connection
+from .cloud_members import MemberDesk
+from .cloud_passwords import PasswordDesk
 from .cloud_paths import ACTION_PATHS, read_request
 from .cloud_records import RecordDesk
+from .cloud_samples import PANEL_PATH
 
 CLIENT_ID = "virtual0cloud0client"
 CLIENT_SECRET = Secret("virtual0cloud0secret0virtual0000")
@@ -98,6 +101,7 @@ class VirtualCloud:
         self.client_id, self.secret = CLIENT_ID, CLIENT_SECRET
         self.envelope, self.action_auth = envelope, action_auth
         self.actions = actions or Actions(unix, random_check=random_check)
+        self.actions.passwords.secret = self.secret
         self.tokens = TokenStore(unix)
         self.faults = FaultPlan()
         self.calls: Counter[str] = Counter()
@@ -117,6 +121,16 @@ class VirtualCloud:
     def records(self) -> RecordDesk:
         """What was reported, and what is told about records and members."""
         return self.actions.records
+
+    @property
+    def passwords(self) -> PasswordDesk:
+        """Temporary passwords, and how far each has come."""
+        return self.actions.passwords
+
+    @property
+    def members(self) -> MemberDesk:
+        """Who opens with what, and what was opened from afar."""
+        return self.actions.members
 
     @asynccontextmanager
     async def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
@@ -152,7 +166,7 @@ class VirtualCloud:
             if early is not None:
                 self._note(action, params, fault.kind)
                 return early
-        envelope = self.envelope if request.path in ACTION_PATHS else Envelope.OPENAPI
+        envelope = self._envelope(request.path)
         try:
             result = self._carry_out(request, action, params, fault)
         except Failure as failure:
@@ -191,6 +205,8 @@ class VirtualCloud:
         return self.actions.run(action, params, fault)
 
     def _check(self, request: Received, action: str, params: Mapping[str, Any]) -> None:
+        if request.path == PANEL_PATH:
+            return  # whoever reaches the relay may ask it
         if request.path not in ACTION_PATHS:
             self._gate.openapi(request, token=action != TOKEN)
         elif self.action_auth is ActionAuth.OPENAPI:
@@ -199,6 +215,11 @@ class VirtualCloud:
             self._gate.action(request, params)
 
     # -- answers
+
+    def _envelope(self, path: str) -> Envelope:
+        if path in ACTION_PATHS:
+            return self.envelope
+        return Envelope.APP if path == PANEL_PATH else Envelope.OPENAPI
 
     def _t(self) -> int:
         return round(self._unix() * 1000)
