@@ -16,6 +16,7 @@ import typer
 
 from bleagent import __version__
 from bleagent.audit_cli import audit_app
+from bleagent.cloud_cli import cloud_app
 from bleagent.decode import (
     ARROWS,
     DecodeError,
@@ -43,10 +44,10 @@ app = typer.Typer(
     name="bleagent",
     help="A companion agent for Tuya Bluetooth door locks.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(records_app, name="records")
+app.add_typer(cloud_app, name="cloud")
 app.add_typer(tokens_app, name="token")
 app.command()(openapi)
 app.add_typer(audit_app, name="audit")
