@@ -83,6 +83,7 @@ class VirtualCloud:
         envelope: wrapping of action answers.
         action_auth: who may call the action endpoint.
         actions: the actions and their strategies.
+        tell: is told of each call, as ``log`` has it.
 
     ``faults`` plans what goes wrong, ``calls`` counts requests by action and ``done`` those that
     were carried out, ``log`` has them in order, ``tokens`` the token.
@@ -97,6 +98,7 @@ class VirtualCloud:
         action_auth: ActionAuth = ActionAuth.FAAS,
         random_check: RandomCheck = RandomCheck.ISSUED_CODE,
         actions: Actions | None = None,
+        tell: Callable[[LoggedCall], None] = lambda _call: None,
     ) -> None:
         self.client_id, self.secret = CLIENT_ID, CLIENT_SECRET
         self.envelope, self.action_auth = envelope, action_auth
@@ -110,6 +112,7 @@ class VirtualCloud:
         self.base_url = ""
         self._unix = unix
         self._sleep = sleep
+        self._tell = tell
         self._gate = Gatekeeper(self.client_id, self.secret, self.tokens, unix)
 
     def register(self, lock: CloudLock) -> CloudLock:
@@ -259,6 +262,7 @@ class VirtualCloud:
     def _note(self, action: str, params: Mapping[str, Any], ending: str) -> None:
         shown = {name: value if name in _OPEN_FIELDS else "***" for name, value in params.items()}
         self.log.append(LoggedCall(action, shown, str(ending)))
+        self._tell(self.log[-1])
 
 
 def _late(fault: Fault | None, answer: object) -> Reply:
