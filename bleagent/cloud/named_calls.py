@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from . import codec, results
 from .calls import Call
@@ -19,6 +19,23 @@ from .settings import CloudSettings
 
 TRY_OTHER_PATH = (1108, 28841101, 28841106)
 """There is no such path, or the project is not subscribed to it: nothing was carried out."""
+
+
+class Caller(Protocol):
+    """What those who only call by name want of the client."""
+
+    async def call(
+        self,
+        name: str,
+        /,
+        *,
+        version: str | None = ...,
+        for_lock: LockKind | None = ...,
+        deadline: float | None = ...,
+        **arguments: Any,
+    ) -> Any:
+        """As ``NamedCalls.call``."""
+        ...
 
 
 class NamedCalls(ABC):

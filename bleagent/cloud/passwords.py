@@ -6,7 +6,7 @@ Source: reference cloud §6. The ticket's key is encrypted with the whole secret
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad, unpad
@@ -16,28 +16,13 @@ from protocol import Secret
 from . import fields
 from .catalogue import LockKind
 from .errors import BadAnswer, InvalidArgument, NotSupported
+from .named_calls import Caller
 
 TICKET = "doorLock.passwordTicket"
 SECRET_SIZE = 32
 _KEY_SIZE = 16
 _DIGITS = {LockKind.BLUETOOTH: 6, LockKind.ZIGBEE: 6}
 _DIGITS_OF_WIFI = 7
-
-
-class Caller(Protocol):
-    """What is wanted of the client."""
-
-    async def call(
-        self,
-        name: str,
-        /,
-        *,
-        for_lock: LockKind | None = ...,
-        deadline: float | None = ...,
-        **arguments: Any,
-    ) -> Any:
-        """Call an API."""
-        ...
 
 
 def digits_of(lock: LockKind) -> int:
