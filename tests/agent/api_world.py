@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import anyio.from_thread
 
 from bleagent.adapters.httpx_transport import HttpxTransport
 from bleagent.cloud.catalogue import Api, Field, Kind
@@ -37,6 +39,18 @@ async def world(settings: dict[str, Any] | None = None, **options: Any) -> Async
     async with cloud.serve() as base_url, HttpxTransport() as http:
         chosen = settings_for(base_url, panel_url=f"{base_url}/panel", **(settings or {}))
         yield World(cloud, CloudClient(chosen, http, clock, sleep=clock.sleep), clock)
+
+
+@contextmanager
+def served(**options: Any) -> Iterator[VirtualCloud]:
+    """A virtual cloud for whoever has a loop of their own, or none."""
+    cloud = VirtualCloud(**options)
+    furnish(cloud)
+    with (
+        anyio.from_thread.start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(cloud.serve()),
+    ):
+        yield cloud
 
 
 def furnish(cloud: VirtualCloud) -> None:

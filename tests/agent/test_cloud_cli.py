@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
-import anyio.from_thread
 import pytest
 from typer.testing import CliRunner, Result
 
 from bleagent.cli import app
 from bleagent.cloud import shown
 from bleagent.cloud.catalogue import CATALOGUE, find
-from bleagent.simulator.virtual_cloud import CLIENT_ID, CLIENT_SECRET, VirtualCloud
-from tests.agent.api_world import furnish
+from bleagent.simulator.virtual_cloud import CLIENT_ID, CLIENT_SECRET
+from tests.agent.api_world import served
 from tests.agent.cloud_world import CODE, DEVICE
 
 KEY = "LOCALKEYcanary00"
@@ -47,18 +43,6 @@ def configured(folder: Path, base_url: str, cloud: str = "") -> str:
 def config(tmp_path: Path) -> str:
     """Of a cloud that nobody is."""
     return configured(tmp_path, "https://cloud.example", 'panel_url = "https://relay.example/p"')
-
-
-@contextmanager
-def served() -> Iterator[VirtualCloud]:
-    """A virtual cloud beside the command, which has a loop of its own."""
-    cloud = VirtualCloud()
-    furnish(cloud)
-    with (
-        anyio.from_thread.start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(cloud.serve()),
-    ):
-        yield cloud
 
 
 # -- what there is
