@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
+from protocol import Secret
+
 from . import fields
 from .catalogue import Api, Field, Kind, LockKind
 from .errors import BadAnswer, InvalidArgument, NotSupported
@@ -86,10 +88,10 @@ def _by_name(what: str, takes: Sequence[Field], given: Mapping[str, Any]) -> dic
     spelt = {fields.plain(name): field for field in takes for name in field.also} | own
     named: dict[str, Any] = {}
     for name, value in given.items():
-        field = spelt.get(fields.plain(name))
+        field = spelt.get(fields.plain(str(name)))
         if field is None:
             known = ", ".join(one.name for one in takes) or "no parameter at all"
-            raise InvalidArgument(f"{what}: found {name[:_SHOWN]!r}, expected {known}")
+            raise InvalidArgument(f"{what}: found {str(name)[:_SHOWN]!r}, expected {known}")
         if field.name in named:
             raise InvalidArgument(f"{what}: {field.name}: found twice")
         if value is not None and value != "":
@@ -170,6 +172,7 @@ def _list(what: str, field: Field, value: Any, lock: LockKind | None) -> list[An
 
 def _plain(what: str, field: Field, value: Any) -> Any:
     try:
+        value = value.reveal().decode() if isinstance(value, Secret) else value
         found = _WRITERS[field.kind](value)
     except (BadAnswer, TypeError, ValueError, OverflowError):
         _wrong(what, field, value)

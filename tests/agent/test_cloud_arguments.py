@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bleagent.cloud import arguments
 from bleagent.cloud.catalogue import CATALOGUE, Api, Field, Kind, LockKind, find
 from bleagent.cloud.errors import InvalidArgument, NotSupported
+from protocol import Secret
 
 DEVICE = "6c59dc783afa9dfc27test"
 ENCRYPTED = "8F8AD3F0CFD6ECA192126E4AD28A73F2"
@@ -169,6 +170,19 @@ def test_an_id_that_the_document_calls_a_number_is_sent_as_one() -> None:
     assert write("doorLock.deleteTemporaryPassword", **asked)["password_id"] == "0123"
 
 
+def test_a_secret_may_come_as_one() -> None:
+    found = write(
+        "doorLock.unlockInstruction",
+        device_id=DEVICE,
+        bluetooth_sn=3,
+        device_random=Secret("52777950"),
+    )
+    assert found["device_random"] == "52777950"
+    with pytest.raises(InvalidArgument) as told:
+        write(CREATE, **{**PASSWORD, "password": Secret("KEEPOUT")})
+    assert "found str (hidden)" in str(told.value)
+
+
 # -- what is refused
 
 
@@ -182,6 +196,11 @@ def test_an_id_that_the_document_calls_a_number_is_sent_as_one() -> None:
         (RECORDS, {"page": 1}, "found 'page', expected device_id, target_standard_dp_codes"),
         (RECORDS, {"device_id": "d", "deviceId": "d"}, "device_id: found twice"),
         ("timer.currentTime", {"a": 1}, "found 'a', expected no parameter at all"),
+        (
+            "device.control",
+            {"device_id": "d", "commands": [{7: 1}]},
+            "commands[0]: found '7', expected code, value",
+        ),
     ],
 )
 def test_a_wrong_argument_is_told_by_name(name: str, given: dict[str, Any], said: str) -> None:

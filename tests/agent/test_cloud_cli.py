@@ -257,7 +257,7 @@ def test_signs_that_a_terminal_would_obey_are_not_shown(tmp_path: Path) -> None:
 
 PASSWORD = (
     "doorLock.createTemporaryPassword", f"device_id={DEVICE}", "name=Jane", "pin=@-",
-    "effective_time=2030-01-01T00:00:00Z", "invalid_time=2030-01-02T00:00:00Z",
+    "effective_time=2099-01-01T00:00:00Z", "invalid_time=2099-01-02T00:00:00Z",
 )  # fmt: skip
 
 
