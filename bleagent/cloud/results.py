@@ -16,8 +16,16 @@ from .errors import BadAnswer
 
 _WRAPPERS = ("result", "data", "resultDO")
 _ROWS = ("records", "logs", "list", "datas", "devices", "unlock_keys")
-_COUNTS = ("total", "total_pages", "totalCount", "unread_count")
-_MORE = ("has_more", "hasNext")
+_OF_PAGE = {
+    "total": "total",
+    "totalcount": "total",
+    "totalpages": "total_pages",
+    "unreadcount": "unread_count",
+    "hasmore": "has_more",
+    "hasnext": "has_more",
+    "lastrowkey": "last_row_key",
+}
+"""What is said about a page, by its plain name; told by one name for all pages."""
 
 
 def read(api: Api, result: object) -> Any:
@@ -92,15 +100,15 @@ def _page(field: Field, value: Any, what: str) -> dict[str, Any]:
     found = fields.mapping(value, what)
     read: dict[str, Any] = {field.name: []}
     for key, inside in found.items():
-        name = fields.plain(key)
-        if name in map(fields.plain, (field.name, *_ROWS)):
+        name = _OF_PAGE.get(fields.plain(key), key)
+        if fields.plain(key) in map(fields.plain, (field.name, *_ROWS)):
             read[field.name] = _list(field, inside, what)
-        elif name in map(fields.plain, _COUNTS):
-            read[key] = None if inside is None else fields.number(inside, f"{what}: {key}")
-        elif name in map(fields.plain, _MORE):
-            read[key] = fields.boolean(inside, f"{what}: {key}")
+        elif name == "has_more":
+            read[name] = fields.boolean(inside, f"{what}: {key}")
+        elif name in ("total", "total_pages", "unread_count") and inside is not None:
+            read[name] = fields.number(inside, f"{what}: {key}")
         else:
-            read[key] = inside
+            read[name] = inside
     return read
 
 

@@ -21,6 +21,7 @@ import anyio
 from protocol import LocalProtocolError, LockKeys, Secret
 
 from .cloud_actions import CloudLock, RandomCheck
+from .cloud_quirks import CloudQuirk
 from .cloud_records import CloudCredential, CloudUser
 from .stdio import TEST_KEYS, check_code
 from .virtual_cloud import ActionAuth, Envelope, LoggedCall, VirtualCloud
@@ -58,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         help="in which wrapping actions are answered; default openapi")  # fmt: skip
     add("--auth", choices=[str(one) for one in ActionAuth], default=str(ActionAuth.FAAS),
         help="how actions have to be signed; default faas")  # fmt: skip
+    add("--quirk", action="append", choices=[str(one) for one in CloudQuirk], default=[],
+        help="how it contradicts its own documents; several times")  # fmt: skip
     for name in ("device_id", "uuid", "local_key"):
         add(f"--{name.replace('_', '-')}", default=TEST_KEYS[name], help="of its lock")
     add("--check-code", type=check_code, default=DEFAULT_CODE, metavar="PERIPHERAL:CODE",
@@ -79,6 +82,7 @@ def furnished(options: argparse.Namespace) -> VirtualCloud:
         envelope=Envelope(options.envelope),
         action_auth=ActionAuth(options.auth),
         random_check=RandomCheck.ISSUED_CODE,
+        quirks=[CloudQuirk(one) for one in options.quirk],
         tell=_tell,
     )
     cloud.register(

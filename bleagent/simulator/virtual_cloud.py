@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +27,7 @@ from .cloud_http import Reply, serve_connection
 from .cloud_members import MemberDesk
 from .cloud_passwords import PasswordDesk
 from .cloud_paths import ACTION_PATHS, read_request
+from .cloud_quirks import CloudQuirk, crooked, swapped
 from .cloud_records import RecordDesk
 from .cloud_samples import PANEL_PATH
 
@@ -83,6 +84,7 @@ class VirtualCloud:
         envelope: wrapping of action answers.
         action_auth: who may call the action endpoint.
         actions: the actions and their strategies.
+        quirks: how it contradicts its own documents, in every answer but those with tokens.
         tell: is told of each call, as ``log`` has it.
 
     ``faults`` plans what goes wrong, ``calls`` counts requests by action and ``done`` those that
@@ -98,6 +100,7 @@ class VirtualCloud:
         action_auth: ActionAuth = ActionAuth.FAAS,
         random_check: RandomCheck = RandomCheck.ISSUED_CODE,
         actions: Actions | None = None,
+        quirks: Collection[CloudQuirk] = (),
         tell: Callable[[LoggedCall], None] = lambda _call: None,
     ) -> None:
         self.client_id, self.secret = CLIENT_ID, CLIENT_SECRET
@@ -113,6 +116,7 @@ class VirtualCloud:
         self._unix = unix
         self._sleep = sleep
         self._tell = tell
+        self.quirks = quirks
         self._gate = Gatekeeper(self.client_id, self.secret, self.tokens, unix)
 
     def register(self, lock: CloudLock) -> CloudLock:
@@ -177,7 +181,9 @@ class VirtualCloud:
             return Reply.of_json(self._failed(failure, envelope))
         self.done[action] += 1
         self._note(action, params, fault.kind if fault else "ok")
-        return _late(fault, self._wrapped(result, envelope))
+        if action != TOKEN:
+            result = crooked(self.quirks, result)
+        return _late(fault, swapped(self.quirks, action, self._wrapped(result, envelope)))
 
     async def _early(self, fault: Fault) -> Reply | None:
         """What a fault does before anything is looked at."""

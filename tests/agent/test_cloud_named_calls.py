@@ -176,7 +176,7 @@ async def test_a_panel_api_goes_to_the_relay_unsigned(clock: StillClock) -> None
     answer = said({"resultDO": {"datas": [], "hasNext": "false"}, "success": True})
     client, http = over(clock, answer, panel_url=RELAY)
     found = await client.call("tuya.m.device.lock.temppwd.pagelist", devId="d", limit=10)
-    assert found == {"datas": [], "hasNext": False}
+    assert found == {"datas": [], "has_more": False}
     params = {"devId": "d", "useful": True, "offset": 0, "limit": 10}
     asked = {
         "action": "tuya.m.device.lock.temppwd.pagelist",

@@ -122,7 +122,7 @@ def test_a_page_may_be_its_rows_alone() -> None:
         "total": 1,
         "total_pages": 0,
     }
-    assert read("doorLock.listUsers", {"hasmore": 0}) == {"records": [], "hasmore": False}
+    assert read("doorLock.listUsers", {"hasmore": 0}) == {"records": [], "has_more": False}
 
 
 def test_a_list_may_be_one_object_or_a_page() -> None:
