@@ -252,6 +252,8 @@ def _facts(api: Api) -> Iterator[tuple[str, str]]:
     if api.no_path:
         yield "", api.no_path
     yield "again", _AGAIN[api.repeat]
+    for form in api.forms:
+        yield f"to {form.name}", f"needs {', '.join(form.needs)}"
     if api.moves:
         yield "beware", "it may move a bolt at once"
     if api.note:
@@ -266,6 +268,8 @@ def _fields(several: Iterable[Field], indent: int, *, given: bool) -> Iterator[s
         if given:
             words += "" if one.required else ", may be left out"
             words += f" (else {one.default})" if one.default not in (None, "") else ""
+            words += "".join(f"; needed for {kind} locks" for kind in one.required_for)
+            words += "".join(f"; not for {kind} locks" for kind in one.not_for)
         words += "; secret" if one.secret else ""
         words += f"; {one.note}" if one.note else ""
         yield f"{' ' * indent}{one.name:<{max(24 - indent, 1)}} {words}"
@@ -293,6 +297,7 @@ def _to_json(api: Api) -> dict[str, Any]:
         "idempotent": api.idempotent,
         "repeat": api.repeat,
         "moves": api.moves,
+        "forms": {form.name: list(form.needs) for form in api.forms},
         "takes": [_field_json(one) for one in api.takes],
         "gives": None if api.gives is None else _field_json(api.gives),
         "note": api.note or None,

@@ -87,6 +87,13 @@ def test_what_may_move_a_bolt_is_described_as_that() -> None:
     assert "beware    it may move a bolt at once" in run("describe", "videoDoor.open").stdout
 
 
+def test_what_a_kind_of_lock_needs_or_lacks_is_described() -> None:
+    said = run("describe", "doorLock.modifyTemporaryPassword").stdout
+    assert "may be left out; needed for zigbee locks;" in said
+    assert "to rename needs name\n" in said
+    assert "may be left out; not for bluetooth locks; secret;" in said
+
+
 def test_names_are_completed() -> None:
     said = CliRunner().invoke(
         app,
