@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,7 +12,8 @@ import typer
 
 from protocol import Secret
 
-from .cloud.catalogue import CATALOGUE, Api, Field, Group, Kind, LockKind, Repeat
+from .cloud import described
+from .cloud.catalogue import CATALOGUE, Api, Group, LockKind
 from .errors import AgentError
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 
 REFUSED = 1
 UNUSABLE = 2
-_AGAIN = {
-    Repeat.READ: "changes nothing",
-    Repeat.SAME: "asked twice, it ends as asked once",
-    Repeat.ONCE: "is done once: never asked again unless certain that it was not done",
-}
 _CELL = 60
 PIN = "pin"
 _SEALED = {"password": "0" * 32, "ticket_id": "0", "password_type": "ticket"}
@@ -65,7 +61,7 @@ def show(
     apis = [api for api in CATALOGUE if group in (None, api.group)]
     if as_json:
         for api in apis:
-            typer.echo(json.dumps(_to_json(api)))
+            typer.echo(json.dumps(described.to_json(api)))
         return
     rows: list[tuple[str, ...]] = [
         ("name", "group", "goes by", "what it does"),
@@ -82,14 +78,14 @@ def describe(name: Name, *, version: Version = None, as_json: Annotated[
     """Say what one takes and answers, for which locks, and what its documents leave open."""
     api = _known(name, version)
     if as_json:
-        typer.echo(json.dumps(_to_json(api)))
+        typer.echo(json.dumps(described.to_json(api)))
         return
     typer.echo(f"{api.key}: {api.purpose}")
-    for title, text in _facts(api):
+    for title, text in described.facts(api):
         typer.echo(f"  {title:<10}{text}")
     for title, several in (("takes", api.takes), ("answers", (api.gives,) if api.gives else ())):
         typer.echo(f"  {title}" + ("" if several else "   nothing"))
-        for line in _fields(several, 4, given=title == "takes"):
+        for line in described.field_lines(several, 4, given=title == "takes"):
             typer.echo(line)
 
 
@@ -243,77 +239,6 @@ def _fail(error: AgentError) -> NoReturn:
 # -- words
 
 
-def _facts(api: Api) -> Iterator[tuple[str, str]]:
-    yield "group", api.group
-    yield "for", ", ".join(api.locks) or "the documents do not say which locks"
-    yield "goes by", ", ".join(api.ways)
-    for path in api.paths:
-        yield "", f"{path.method} {path.path}" + (f" ({path.note})" if path.note else "")
-    if api.no_path:
-        yield "", api.no_path
-    yield "again", _AGAIN[api.repeat]
-    for form in api.forms:
-        yield f"to {form.name}", f"needs {', '.join(form.needs)}"
-    if api.moves:
-        yield "beware", "it may move a bolt at once"
-    if api.note:
-        yield "note", api.note
-
-
-def _fields(several: Iterable[Field], indent: int, *, given: bool) -> Iterator[str]:
-    from .cloud.arguments import expected  # noqa: PLC0415
-
-    for one in several:
-        words = expected(one) if given else _kind(one)
-        if given:
-            words += "" if one.required else ", may be left out"
-            words += f" (else {one.default})" if one.default not in (None, "") else ""
-            words += "".join(f"; needed for {kind} locks" for kind in one.required_for)
-            words += "".join(f"; not for {kind} locks" for kind in one.not_for)
-        words += "; secret" if one.secret else ""
-        words += f"; {one.note}" if one.note else ""
-        yield f"{' ' * indent}{one.name:<{max(24 - indent, 1)}} {words}"
-        yield from _fields(one.fields, indent + 2, given=given)
-
-
-def _kind(one: Field) -> str:
-    words = f"{one.kind}" if one.of is None else f"{one.kind}, each {one.of}"
-    choices = f": {', '.join(map(str, one.choices))}" if one.choices else ""
-    times = {Kind.SECONDS: "a time", Kind.MILLISECONDS: "a time"}
-    return times.get(one.kind, words) + choices
-
-
-def _to_json(api: Api) -> dict[str, Any]:
-    return {
-        "name": api.name,
-        "version": api.version or None,
-        "family": api.family,
-        "group": api.group,
-        "purpose": api.purpose,
-        "locks": list(api.locks),
-        "transports": list(api.ways),
-        "paths": [f"{path.method} {path.path}" for path in api.paths],
-        "no_path": api.no_path or None,
-        "idempotent": api.idempotent,
-        "repeat": api.repeat,
-        "moves": api.moves,
-        "forms": {form.name: list(form.needs) for form in api.forms},
-        "takes": [_field_json(one) for one in api.takes],
-        "gives": None if api.gives is None else _field_json(api.gives),
-        "note": api.note or None,
-    }
-
-
-def _field_json(one: Field) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": one.name, "kind": one.kind, "required": one.required}
-    found |= {"default": one.default} if one.default is not None else {}
-    found |= {"choices": list(one.choices)} if one.choices else {}
-    found |= {"secret": True} if one.secret else {}
-    found |= {"note": one.note} if one.note else {}
-    found |= {"fields": [_field_json(inner) for inner in one.fields]} if one.fields else {}
-    return found
-
-
 def _print_request(request: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(request, ensure_ascii=False))
@@ -329,15 +254,20 @@ def _lines(value: Any) -> Iterator[str]:
     """A result for people: rows as a table, an object a line for each of its parts."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            if isinstance(inner, list) and inner and all(isinstance(one, dict) for one in inner):
+            if _is_table(inner):
                 yield f"{_printable(name)}:"
                 yield from _rows(inner)
             else:
                 yield f"{_printable(name)}: {_cell(inner)}"
-    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+    elif _is_table(value):
         yield from _rows(value)
     else:
         yield _cell(value)
+
+
+def _is_table(value: Any) -> bool:
+    """Whether it is a list of objects that have something in them."""
+    return isinstance(value, list) and any(value) and all(isinstance(one, dict) for one in value)
 
 
 def _rows(rows: list[dict[str, Any]]) -> Iterator[str]:

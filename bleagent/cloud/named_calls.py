@@ -117,5 +117,6 @@ def _check_told(api: Api, answer: codec.Answer) -> None:
     """What the vendor's helpers make of every failure is an empty list."""
     if answer.result != [] or api.gives is None:
         return
-    if api.gives.kind not in (Kind.LIST, Kind.PAGED) or answer.t is None:
+    may_be_empty = api.gives.kind in (Kind.LIST, Kind.PAGED, Kind.ANY)
+    if not may_be_empty or answer.t is None:
         raise UnknownCloudError(f"{api.name} is empty, or failed: the reason was dropped")

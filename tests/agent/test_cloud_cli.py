@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from bleagent import cloud_cli
 from bleagent.cli import app
 from bleagent.cloud import shown
 from bleagent.cloud.catalogue import CATALOGUE, find
@@ -294,6 +295,22 @@ def test_a_pin_is_neither_shown_nor_fetched_a_ticket_for(config: str) -> None:
         assert "pin on a command line is seen by others" in said.stderr
     said = run("call", "doorLock.listUsers", "pin=1", "-c", config)
     assert "found 'pin', expected device_id" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "lines"),
+    [
+        (True, ["true"]),
+        (None, ["-"]),
+        ([], ["[]"]),
+        ([{}], ["[{}]"]),
+        ([{}, {"a": 1}], ["a", "-", "1"]),
+        ({"a": [{}], "b": None}, ["a: [{}]", "b: -"]),
+        ([{"a": "x"}, 7], ['[{"a": "x"}, 7]']),
+    ],
+)
+def test_whatever_is_answered_can_be_shown(value: Any, lines: list[str]) -> None:
+    assert list(cloud_cli._lines(value)) == lines
 
 
 # -- masking

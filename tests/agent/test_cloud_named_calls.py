@@ -187,6 +187,13 @@ async def test_a_panel_api_goes_to_the_relay_unsigned(clock: StillClock) -> None
     assert set(http.asked[0].headers) == {"Content-Type"}
 
 
+@pytest.mark.parametrize("settings", [{"transport": Transport.OPENAPI}, {"signer": Signer.OPENAPI}])
+async def test_no_token_is_fetched_for_a_relay(clock: StillClock, settings: dict[str, Any]) -> None:
+    client, http = over(clock, ok([]), panel_url=RELAY, **settings)
+    assert await client.call("tuya.m.zigbee.member.list") == []
+    assert [one.url for one in http.asked] == [RELAY]
+
+
 @pytest.mark.parametrize(("said_version", "sent_version"), [(None, "2.0"), ("1.0", "1.0")])
 async def test_the_newest_version_is_asked_where_none_is_said(
     clock: StillClock, said_version: str | None, sent_version: str

@@ -132,6 +132,10 @@ def test_a_list_may_be_one_object_or_a_page() -> None:
         assert read("doorLock.remoteUnlocks", told) == [read_one]
 
 
+def test_an_object_may_be_a_list_of_one() -> None:
+    assert read("doorLock.getUser", [{"user_id": 7}]) == {"user_id": "7"}
+
+
 def test_what_no_document_has_is_kept() -> None:
     told = {"recordType": "new kind", "logType": "x", "another": {"a": 1}}
     assert read("doorLock.loglatest", told) == told
