@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from bleagent.simulator.cloud_samples import sections
 from bleagent.simulator.virtual_cloud import CLIENT_SECRET, Envelope
 from protocol import Secret
 from tests.agent.api_world import MEMBER, World, arguments_for, world
-from tests.agent.cloud_world import DEVICE, UNIX
+from tests.agent.cloud_world import DEVICE, UNIX, lock
 from tests.vendor.samples import answer_of
 
 pytestmark = pytest.mark.anyio
@@ -342,6 +343,18 @@ async def test_a_ticket_is_good_once_and_for_a_while() -> None:
                 await there.client.call("doorLock.passwordFreeOpen", **given)
             assert told.value.cloud_code == 2405
         assert there.cloud.members.opened == [DEVICE]
+
+
+async def test_a_ticket_opens_the_lock_that_it_was_made_for() -> None:
+    async with world() as there:
+        other = replace(lock(), device_id="another")
+        there.cloud.register(other)
+        ticket = await there.client.call("doorLock.passwordTicket", device_id="another")
+        with pytest.raises(PermissionDenied) as told:
+            await there.client.call(
+                "doorLock.passwordFreeOpen", device_id=DEVICE, ticket_id=ticket["ticket_id"]
+            )
+        assert told.value.cloud_code == 2405
 
 
 @pytest.mark.parametrize(
