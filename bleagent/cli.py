@@ -7,7 +7,6 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -16,6 +15,7 @@ import typer
 
 from bleagent import __version__
 from bleagent.audit_cli import audit_app
+from bleagent.cloud_cli import cloud_app
 from bleagent.decode import (
     ARROWS,
     DecodeError,
@@ -27,6 +27,7 @@ from bleagent.decode import (
 )
 from bleagent.openapi_cli import openapi
 from bleagent.records_cli import records_app
+from bleagent.simulate_cli import simulate
 from bleagent.tokens_cli import tokens_app
 from protocol.capture import Capture, CaptureError, format_capture, parse_capture
 from protocol.dpmap import DpMap, LockGeneration
@@ -43,10 +44,10 @@ app = typer.Typer(
     name="bleagent",
     help="A companion agent for Tuya Bluetooth door locks.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(records_app, name="records")
+app.add_typer(cloud_app, name="cloud")
 app.add_typer(tokens_app, name="token")
 app.command()(openapi)
 app.add_typer(audit_app, name="audit")
@@ -149,6 +150,9 @@ PASSED_ON = {
     "ignore_unknown_options": True,
     "allow_interspersed_args": False,  # what follows is for somebody else, --help too
 }
+
+
+app.command(context_settings=PASSED_ON)(simulate)
 
 
 @app.command(context_settings=PASSED_ON, add_help_option=False)
@@ -290,30 +294,6 @@ def forget(
         print(f"bleagent forget: {error}\n{error.advice}", file=sys.stderr)
         raise typer.Exit(UNUSABLE) from None
     print(f"{lock} will be proven anew" if known else f"nothing was remembered of {lock}")
-
-
-class Simulated(StrEnum):
-    """What can be simulated, and how it is reached."""
-
-    LOCK = "lock"
-    STDIO = "stdio"
-
-
-@app.command(context_settings=PASSED_ON)
-def simulate(
-    context: typer.Context,
-    what: Annotated[Simulated, typer.Argument(help="lock: on a loopback port; stdio: by lines.")],
-) -> None:
-    """Be a virtual lock: `simulate lock --help`, `simulate stdio --help`."""
-    from bleagent.simulator import serve, stdio  # noqa: PLC0415 - the simulator, only here
-
-    try:
-        if what is Simulated.LOCK:
-            serve.main(context.args)
-        else:
-            stdio.main(context.args)
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
 
 
 def _decode_packets(

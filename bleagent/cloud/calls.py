@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from protocol import Secret
@@ -16,18 +17,29 @@ _TOKEN_PATH = "/v1.0/token"
 _JSON = "application/json"
 
 
+class Way(StrEnum):
+    """Which way a call goes."""
+
+    AS_SET = "as set"  # an action, or its path: as the transport is set
+    PATH = "path"  # to its path, over whichever transport the actions travel: it is none
+    PANEL = "panel"  # to the relay of an app that is signed in
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One question to the cloud.
 
-    ``path`` is its public OpenAPI twin (``GET`` with ``query``), where there is one. With a
-    ``body`` there is no action: it is a ``POST`` to the path, over whichever transport the
-    actions travel. ``repeatable``: asking twice does no harm. ``secrets`` are masked in what
-    comes back.
+    ``params`` are those of the action; ``path`` is its public OpenAPI twin, where there is one,
+    with ``method``, ``query`` and ``body``. ``repeatable``: asking twice does no harm.
+    ``secrets`` are masked in what comes back.
     """
 
     name: str
+    way: Way = Way.AS_SET
+    version: str = ""
+    """Of a panel API."""
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    method: str = "GET"
     path: str | None = field(default=None, repr=False)  # a refresh token's is part of it
     query: codec.Query = field(default_factory=dict, repr=False)
     body: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -75,9 +87,15 @@ def check_possible(call: Call, settings: CloudSettings) -> None:
     """Whether this project can ask it at all.
 
     Raises:
-        NotSupported: it has to be signed, and there is nothing to sign it with.
+        NotSupported: it has to be signed, and there is nothing to sign it with; or it goes to a
+            relay, and there is none.
     """
-    if call.body is not None and not (settings.client_id and settings.secret.reveal()):
+    if call.way is Way.PANEL and settings.panel_url is None:
+        raise NotSupported(
+            f"{call.name} is asked by an app that is signed in; panel_url under [cloud] says where "
+            "a relay to one is"
+        )
+    if call.way is Way.PATH and not (settings.client_id and settings.secret.reveal()):
         raise NotSupported(
             f"{call.name} goes to {settings.origin} signed by the project itself, whose client_id "
             "or secret is not configured; expected both under [cloud]"
@@ -86,9 +104,9 @@ def check_possible(call: Call, settings: CloudSettings) -> None:
 
 def needs_token(call: Call, settings: CloudSettings) -> bool:
     """Whether a call carries the access token."""
-    if call.token:
+    if call.token or call.way is Way.PANEL:
         return False
-    if call.body is not None:
+    if call.way is Way.PATH:
         return True
     return settings.transport is Transport.OPENAPI or settings.signer is Signer.OPENAPI
 
@@ -101,7 +119,9 @@ def build_request(
     Raises:
         NotSupported: the transport has no way to ask it.
     """
-    if call.token or call.body is not None or settings.transport is Transport.OPENAPI:
+    if call.way is Way.PANEL and settings.panel_url is not None:
+        return _panel(call, settings.panel_url)
+    if call.token or call.way is Way.PATH or settings.transport is Transport.OPENAPI:
         return _openapi(call, settings, moment, access_token)
     return _action(call, settings, moment, access_token)
 
@@ -116,20 +136,25 @@ def _openapi(
     url = settings.origin + codec.target(call.path, call.query)
     # A base URL may have a path of its own (a private cloud behind a proxy).
     path = codec.path_of(settings.origin).rstrip("/") + call.path
-    method, content = "GET", b""
-    if call.body is not None:
-        method, content = "POST", codec.compact_json(call.body)
+    content = b"" if call.body is None else codec.compact_json(call.body)
     signed = codec.signed_url(path, call.query)
-    headers = _sign_v2(settings, moment, method, signed, content, access_token)
+    headers = _sign_v2(settings, moment, call.method, signed, content, access_token)
     if content:
         headers["Content-Type"] = _JSON
-    return HttpRequest(method=method, url=url, headers=headers, content=content)
+    return HttpRequest(method=call.method, url=url, headers=headers, content=content)
+
+
+def _panel(call: Call, url: str) -> HttpRequest:
+    """What the app's ``apiRequest`` is given; whoever relays it is trusted with it, unsigned."""
+    asked = {"action": call.name, "version": call.version, "params": dict(call.params)}
+    content = codec.compact_json(asked)
+    return HttpRequest(method="POST", url=url, headers={"Content-Type": _JSON}, content=content)
 
 
 def _action(
     call: Call, settings: CloudSettings, moment: Moment, access_token: Secret | None
 ) -> HttpRequest:
-    params = codec.without_none({**call.params, "uid": settings.uid})
+    params = codec.without_none({"uid": settings.uid, **call.params})
     content = codec.action_body(call.name, params)
     url = settings.url_of_actions
     match settings.signer:

@@ -35,6 +35,7 @@ from .errors import (
     error_of,
 )
 from .models import DeviceFacts
+from .named_calls import NamedCalls
 from .pace import Breaker
 from .records import RecordCalls
 from .settings import CloudSettings, InstructionCall, Transport
@@ -79,8 +80,8 @@ def _ignore(_event: CloudEvent) -> None:
     pass
 
 
-class CloudClient(RecordCalls, SharingCalls):
-    """Implements ``ports.Cloud``, and what ``RecordCalls`` and ``SharingCalls`` have beyond it.
+class CloudClient(RecordCalls, SharingCalls, NamedCalls):
+    """Implements ``ports.Cloud``, and what its other bases have beyond it.
 
     Every method raises ``CloudError`` and nothing else.
 
@@ -115,6 +116,7 @@ class CloudClient(RecordCalls, SharingCalls):
         self._sleep = sleep
         self._chance = chance
         self._new_nonce = new_nonce
+        self._good_paths = {}
         self._breaker = Breaker(settings.quota_pause)
         self._breaker_of_what_can_wait = Breaker(settings.quota_pause)
         self._tokens = TokenKeeper(self._fetch_token, clock.now)

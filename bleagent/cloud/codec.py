@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from protocol import Secret
 
 from . import fields
-from .errors import BadAnswer
+from .errors import BadAnswer, InvalidArgument
 
 SIGN_METHOD = "HMAC-SHA256"
 MAX_BODY = 1 << 20
@@ -51,6 +51,17 @@ def without_none(params: Mapping[str, Any]) -> dict[str, Any]:
 def action_body(action: str, params: Mapping[str, Any]) -> bytes:
     """Body of a request to the action endpoint."""
     return compact_json({"action": action, "params": without_none(params)})
+
+
+def segment(text: str) -> str:
+    """An id as a part of a path; one that would be more than a part leads elsewhere.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    if not text or "/" in text or text in (".", ".."):
+        raise InvalidArgument("an id that is empty, or has a slash, cannot be part of a path")
+    return text
 
 
 def target(path: str, query: Query) -> str:
@@ -186,7 +197,8 @@ def _open_envelope(found: Mapping[str, Any]) -> Answer:
     tid = found.get("tid")
     tid = fields.printable(tid, 64) if isinstance(tid, str) else None
     if done:
-        result = found.get("data") if result is None else result
+        if result is None:
+            result = fields.find(found, "data", "resultDO")
         return Answer(success=True, result=result, t=seconds, tid=tid)
     code = _code(fields.find(found, "code", "errorCode"))
     msg = _message(fields.find(found, "msg", "errorMsg"))

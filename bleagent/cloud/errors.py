@@ -190,7 +190,10 @@ class InvalidArgument(CloudRefused):
     """A parameter that the cloud does not take."""
 
     code = "cloud-argument"
-    advice = "Check the configured device id, and the strategy for device_random."
+    advice = (
+        "Check what was asked for; of an opening, the configured device id and the strategy for "
+        "device_random."
+    )
 
 
 class UnknownCloudError(CloudRefused):

@@ -7,6 +7,7 @@ Source: reference cloud §8.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from .errors import BadAnswer
@@ -16,6 +17,10 @@ MILLISECONDS_FROM = 10**11
 MAX_HEX_BYTES = 1024
 MAX_ID = 128
 MAX_NAME = 64
+
+WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+"""In the order of their bits, from bit 0."""
+MINUTES_OF_DAY = 24 * 60
 
 _TRUE = frozenset({"1", "1.0", "true"})
 _FALSE = frozenset({"0", "0.0", "false", ""})
@@ -108,6 +113,16 @@ def seconds(value: object, what: str) -> float:
     if found < 0:
         raise BadAnswer(f"{what} is not a time")
     return found / 1000 if found >= MILLISECONDS_FROM else float(found)
+
+
+def moment(value: object, what: str) -> datetime | None:
+    """A time in seconds or milliseconds; 0 and an empty text are none."""
+    if value in (0, "0", ""):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds(value, what), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise BadAnswer(f"{what} is not a time") from None
 
 
 def mapping(value: object, what: str) -> Mapping[str, Any]:

@@ -6,14 +6,17 @@ Source: reference cloud §3.3, §5 (R1) and §8.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 from bleagent.readback import MEMBER, CredentialName, ReadBack
 
 from . import codec, fields, record_models
-from .calls import Call
+from .calls import Call, Way
+from .catalogue import CREDENTIAL_CODES
+from .catalogued import known, named_call
 from .errors import BadAnswer, InvalidArgument, UnknownCloudError
 from .pages import PAGE_SIZE, Pages
 
@@ -23,19 +26,10 @@ OPENING_LOGS = "doorLock.openingLogs"
 LIST_USERS = "doorLock.listUsers"
 LIST_USER_OPMODES = "doorLock.listUserOpmodes"
 
-CREDENTIAL_CODES = (
-    "unlock_fingerprint",
-    "unlock_password",
-    "unlock_card",
-    "unlock_finger_vein",
-    "unlock_face",
-    "unlock_hand",
-    "unlock_eye",
-)
-"""What the vendor's own programs ask for."""
 MAX_USERS = 30
 """Users that are asked about one by one, where the list of users tells no credentials."""
 MAX_MESSAGE_ID = 32
+_LAST_SECOND = 253_402_300_799.0  # of the year 9999
 
 
 class RecordCalls(ABC):
@@ -68,7 +62,9 @@ class RecordCalls(ABC):
             )
         call = Call(
             name=REPORT_PROPERTY,
-            path=f"/v1.0/iot-03/3rdcloud/devices/{_segment(device_id)}/property/report",
+            way=Way.PATH,
+            method="POST",
+            path=f"/v1.0/iot-03/3rdcloud/devices/{codec.segment(device_id)}/property/report",
             body={"msg_id": message_id, "data": {code: {"value": value, "time": time_ms}}},
             once=True,
             can_wait=True,
@@ -87,14 +83,14 @@ class RecordCalls(ABC):
         deadline: float | None = None,
     ) -> ReadBack:
         """``doorLock.listRecords``: openings and alarms between two times (Unix seconds)."""
-        # The unit is not stated; the records in the answer have milliseconds.
-        span = {"start_time": _ms(since), "end_time": _ms(until)}
-        wanted = {"target_standard_dp_codes": ",".join(codes)}
         found = await self._pages(
             LIST_RECORDS,
-            {"device_id": device_id, **wanted, **span},
-            f"{_door_lock(device_id)}/records",
-            {**wanted, **span},
+            {
+                "device_id": device_id,
+                "target_standard_dp_codes": ",".join(codes),
+                "start_time": _date(since),
+                "end_time": _date(until),
+            },
             deadline,
         )
         return record_models.read_records(found)
@@ -103,14 +99,8 @@ class RecordCalls(ABC):
         self, device_id: str, *, since: float, until: float, deadline: float | None = None
     ) -> ReadBack:
         """``doorLock.openingLogs``: openings alone, and in whole seconds."""
-        found = await self._pages(
-            OPENING_LOGS,
-            {"device_id": device_id, "start_time": _ms(since), "end_time": _ms(until)},
-            f"{_door_lock(device_id)}/open-logs",
-            # The document of the path has seconds where that of the action has milliseconds.
-            {"start_time": math.floor(since), "end_time": math.ceil(until)},
-            deadline,
-        )
+        span = {"start_time": _date(since), "end_time": _date(until)}
+        found = await self._pages(OPENING_LOGS, {"device_id": device_id, **span}, deadline)
         return record_models.read_records(found)
 
     async def list_users(
@@ -121,14 +111,8 @@ class RecordCalls(ABC):
         deadline: float | None = None,
     ) -> tuple[CredentialName, ...]:
         """``doorLock.listUsers``: the members of a lock, and the credentials of each."""
-        wanted = ",".join(codes)
-        found = await self._pages(
-            LIST_USERS,
-            {"device_id": device_id, "target_standard_dp_codes": wanted},
-            f"{_smart_lock(device_id)}/users",
-            {"codes": wanted},
-            deadline,
-        )
+        wanted = {"device_id": device_id, "target_standard_dp_codes": ",".join(codes)}
+        found = await self._pages(LIST_USERS, wanted, deadline)
         return record_models.read_users(found.rows)
 
     async def list_user_opmodes(
@@ -140,17 +124,13 @@ class RecordCalls(ABC):
         deadline: float | None = None,
     ) -> tuple[CredentialName, ...]:
         """``doorLock.listUserOpmodes``: the credentials of one member."""
-        wanted = ",".join(codes)
         found = await self._pages(
             LIST_USER_OPMODES,
             {
                 "device_id": device_id,
                 "user_id": user_id,
-                "target_unlock_standard_dp_codes": wanted,
-                "target_unlock_name": "",
+                "target_unlock_standard_dp_codes": ",".join(codes),
             },
-            f"{_smart_lock(device_id)}/opmodes/{_segment(user_id)}",
-            {"codes": wanted},
             deadline,
         )
         return record_models.read_opmodes(found.rows)
@@ -166,17 +146,11 @@ class RecordCalls(ABC):
         return tuple(names)
 
     async def _pages(
-        self,
-        name: str,
-        params: Mapping[str, str | int],
-        path: str,
-        query: Mapping[str, str | int],
-        deadline: float | None,
+        self, name: str, arguments: Mapping[str, Any], deadline: float | None
     ) -> Pages:
         async def ask(number: int) -> object:
             page = {"page_no": number, "page_size": PAGE_SIZE}
-            texts = {one: str(value) for one, value in {**query, **page}.items()}
-            call = Call(name=name, params={**params, **page}, path=path, query=texts, can_wait=True)
+            call = named_call(known(name), {**arguments, **page})
             answer = await self._ask(call, deadline)
             if answer.result == [] and answer.t is None:
                 # What the vendor's helpers make of every failure looks like an empty page.
@@ -184,21 +158,6 @@ class RecordCalls(ABC):
             return answer.result
 
         return await Pages.of(ask, name)
-
-
-def _door_lock(device_id: str) -> str:
-    return f"/v1.0/devices/{_segment(device_id)}/door-lock"
-
-
-def _smart_lock(device_id: str) -> str:
-    return f"/v1.0/smart-lock/devices/{_segment(device_id)}"
-
-
-def _segment(text: str) -> str:
-    """An id as a part of a path; one that would be more than a part leads elsewhere."""
-    if not text or "/" in text or text in (".", ".."):
-        raise InvalidArgument("an id that is empty, or has a slash, cannot be part of a path")
-    return text
 
 
 def _is_yes(answer: codec.Answer) -> bool:
@@ -211,5 +170,6 @@ def _is_yes(answer: codec.Answer) -> bool:
         return False
 
 
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+def _date(seconds: float) -> datetime:
+    """Of Unix seconds, of which some have no date."""
+    return datetime.fromtimestamp(min(max(seconds, 0.0), _LAST_SECOND), UTC)

@@ -50,6 +50,8 @@ class CloudSettings:
     signer: Signer = Signer.FAAS
     action_url: str | None = None
     """Where actions go; ``<base_url>/faas`` by default."""
+    panel_url: str | None = None
+    """Where the APIs of the app's panels go: a relay to an app that is signed in."""
     instruction_call: InstructionCall = InstructionCall.BLE_OPEN
     uid: str | None = None
     """Added to the parameters of every action, where the endpoint wants a user."""
@@ -64,7 +66,7 @@ class CloudSettings:
     """How long nothing is asked after the quota was exhausted."""
 
     def __post_init__(self) -> None:
-        for url in (self.base_url, self.url_of_actions):
+        for url in (self.base_url, self.url_of_actions, self.panel_url or self.base_url):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.netloc or parts.query:
                 raise ValueError(f"{url!r} is not an http(s) URL without a query")

@@ -54,6 +54,10 @@ class CloudConfig(Section):
         default=None,
         description="an https:// address (http:// on loopback only) without query or user",
     )
+    panel_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        default=None,
+        description="an https:// address (http:// on loopback only) without query or user",
+    )
     signer: Signer = Field(default=Signer.FAAS, description="none, faas or openapi")
     client_id: str | None = Field(default=None, min_length=1, description="the project's client id")
     secret: SecretSource | None = Field(

@@ -55,11 +55,10 @@ def load_secrets(config: Config, credentials: Path | None) -> Secrets:
     Raises:
         SecretError: one cannot be read, others can read it, or it has the wrong length.
     """
-    secret = config.cloud.secret
     return Secrets(
         http_token=load_http_token(config, credentials),
         tls_key=load_tls_key(config, credentials),
-        cloud_secret=None if secret is None else _line("cloud.secret", secret, credentials),
+        cloud_secret=load_cloud_secret(config, credentials),
         locks={lock.name: _facts(lock, credentials) for lock in config.locks},
         sinks={
             sink.named: _line(f"sinks.{sink.named}.secret", sink.secret, credentials)
@@ -96,6 +95,12 @@ def load_tls_key(config: Config, credentials: Path | None) -> Secret | None:
     return None if tls is None else _read("http.tls.key", tls.key, credentials)
 
 
+def load_cloud_secret(config: Config, credentials: Path | None) -> Secret | None:
+    """The cloud project's secret, where there is one. Raises SecretError."""
+    secret = config.cloud.secret
+    return None if secret is None else _line("cloud.secret", secret, credentials)
+
+
 def cloud_settings(config: Config, secret: Secret | None) -> CloudSettings:
     """The cloud client's settings; ``secret`` is ``Secrets.cloud_secret``."""
     cloud = config.cloud
@@ -106,6 +111,7 @@ def cloud_settings(config: Config, secret: Secret | None) -> CloudSettings:
         transport=cloud.transport,
         signer=cloud.signer,
         action_url=cloud.action_url,
+        panel_url=cloud.panel_url,
         uid=cloud.uid,
         app_schema=cloud.app_schema,
         wx_app_id=cloud.wx_app_id,

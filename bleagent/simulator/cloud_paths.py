@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from .cloud_checks import Failure, Received
 from .cloud_faults import TOKEN
 from .cloud_records import REPORT_PROPERTY
+from .cloud_samples import PANEL_PATH, asked_by_path, asked_of_panel, json_object
 
 ACTION_PATHS = frozenset({"/faas", "/action"})
 _TOKEN_PATH = "/v1.0/token"
 _DEVICES_PATH = "/v1.0/devices"
+_NO_ACTIONS = (REPORT_PROPERTY, "videoDoor.", "tuya.m.")
 _THIRD_CLOUD = "/v1.0/iot-03/3rdcloud/devices/"
 _SMART_LOCK = "/v1.0/smart-lock/devices/"
 
@@ -28,19 +29,22 @@ def read_request(request: Received) -> Asked:
     """
     if request.method == "POST" and request.path in ACTION_PATHS:
         return _read_action(request.body)
-    if request.method == "POST":
+    if request.method == "POST" and request.path == PANEL_PATH:
+        return asked_of_panel(request.body)
+    if request.method == "POST" and request.path.startswith(_THIRD_CLOUD):
         return _read_report(request)
-    if request.method == "GET":
-        return _read_get(request)
-    raise Failure(1108, "uri path invalid")
+    asked = (_read_get(request) if request.method == "GET" else None) or asked_by_path(request)
+    if asked is None:
+        raise Failure(1108, "uri path invalid")
+    return asked
 
 
 def _read_action(body: bytes) -> Asked:
-    asked = _json(body)
+    asked = json_object(body)
     action, params = asked.get("action"), asked.get("params")
     if not isinstance(action, str) or not isinstance(params, dict | None):
         raise Failure(1105, "action or params missing")
-    if action == REPORT_PROPERTY:  # there is no such action, only the path
+    if action.startswith(_NO_ACTIONS):  # there are no such actions, only paths or the relay
         raise Failure(1108, "uri path invalid")
     return action, params or {}
 
@@ -52,10 +56,10 @@ def _read_report(request: Received) -> Asked:
         raise Failure(1108, "uri path invalid")
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise Failure(1006, "content type invalid")
-    return REPORT_PROPERTY, {**_json(request.body), "device_id": device_id}
+    return REPORT_PROPERTY, {**json_object(request.body), "device_id": device_id}
 
 
-def _read_get(request: Received) -> Asked:
+def _read_get(request: Received) -> Asked | None:
     path, query = request.path, request.query
     if path == _TOKEN_PATH:
         if query.get("grant_type") != "1":
@@ -78,7 +82,7 @@ def _read_get(request: Received) -> Asked:
         if what == "opmodes" and user_id:
             found = {**query, "device_id": device_id, "user_id": user_id}
             return "doorLock.listUserOpmodes", found
-    raise Failure(1108, "uri path invalid")
+    return None
 
 
 def _as_it_is(query: dict[str, str]) -> Params:
@@ -99,13 +103,3 @@ _DOOR_LOCK: dict[str, tuple[str, Callable[[dict[str, str]], Params]]] = {
     "door-lock/open-logs": ("doorLock.openingLogs", _in_seconds),
     "door-lock/alarm-logs": ("doorLock.alarmLogs", _as_it_is),
 }
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Failure(1006, "content type or body invalid") from None
-    if not isinstance(found, dict):
-        raise Failure(1105, "the body is no object")
-    return found

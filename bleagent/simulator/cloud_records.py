@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -22,6 +22,7 @@ REPORT_PROPERTY = "property.report"
 MAX_MESSAGE_ID = 32
 MAX_PAGE_SIZE = 100
 _ALARM = "alarm_lock"
+_DURESS = "hijack"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,19 +114,23 @@ class RecordDesk:
         codes = _codes(params, "target_standard_dp_codes")
         found = self._found(device_id, codes, params)
         rows = [self._record_row(number, record) for number, record in found]
-        return {"unread_count": 0, **_page(rows, params)}
+        return {"unread_count": 0, **page(rows, params)}
 
     def _opening_logs(self, params: Params) -> object:
         found = self._found(self._device(params), None, params)
         openings = [one for _, one in found if one.code.startswith("unlock_")]
         rows = [self._log_row(one, finger="unlock_finger") for one in openings]
-        return _page(rows, params, name="logs", tells_more=False)
+        return page(rows, params, name="logs", tells_more=False)
 
     def _alarm_logs(self, params: Params) -> object:
         codes = _codes(params, "codes", default=_ALARM)
-        found = self._found(self._device(params), codes, {})
-        rows = [self._log_row(one) for _, one in found]
-        return _page(rows, params, tells_more=False)
+        device_id = self._device(params)
+        found = [one for _, one in self._found(device_id, None, {})]
+        alarms = [one for one in found if one.code in codes]
+        if _DURESS in codes:
+            alarms += [self._under_duress(one) for one in found if self._is_under_duress(one)]
+        rows = [self._log_row(one) for one in alarms]
+        return page(rows, params, tells_more=False)
 
     def _found(
         self, device_id: str, codes: frozenset[str] | None, params: Params
@@ -175,6 +180,14 @@ class RecordDesk:
             row |= {"unlock_name": credential.unlock_name}
         return row
 
+    def _is_under_duress(self, record: ReportedRecord) -> bool:
+        _, credential = self._whose(record)
+        return credential is not None and credential.attr == 1
+
+    def _under_duress(self, record: ReportedRecord) -> ReportedRecord:
+        """As in the document's sample: which credential it was."""
+        return replace(record, code=_DURESS, value=f"{record.code}-{int(record.value):02d}")
+
     def _whose(self, record: ReportedRecord) -> tuple[CloudUser | None, CloudCredential | None]:
         for user in self.users.get(record.device_id, []):
             for one in user.credentials:
@@ -187,7 +200,7 @@ class RecordDesk:
     def _list_users(self, params: Params) -> object:
         codes = _codes(params, "target_standard_dp_codes", "codes")
         users = self.users.get(self._device(params), [])
-        return _page([_user_row(one, codes, self.tells_unlock_detail) for one in users], params)
+        return page([_user_row(one, codes, self.tells_unlock_detail) for one in users], params)
 
     def _list_user_opmodes(self, params: Params) -> object:
         codes = _codes(params, "target_unlock_standard_dp_codes", "codes")
@@ -210,7 +223,7 @@ class RecordDesk:
             for one in user.credentials
             if one.dp_code in codes
         ]
-        return _page(rows, params)
+        return page(rows, params)
 
     def _device(self, params: Params) -> str:
         device_id = str(params.get("device_id", ""))
@@ -280,17 +293,17 @@ def _int(params: Params, name: str, default: int | None = None) -> int:
 # -- what is answered
 
 
-def _page(
+def page(
     rows: Sequence[object], params: Params, *, name: str = "records", tells_more: bool = True
 ) -> dict[str, object]:
     """One page; counted from 1, and 0 is the first one too (the document's own sample)."""
     number, size = max(_int(params, "page_no"), 1), _int(params, "page_size")
     if not 0 < size <= MAX_PAGE_SIZE:
         raise Failure(1101, "page_size is out of range")
-    page: dict[str, object] = {"total": len(rows), name: rows[(number - 1) * size : number * size]}
+    found: dict[str, object] = {"total": len(rows), name: rows[(number - 1) * size : number * size]}
     if tells_more:
-        page |= {"has_more": number * size < len(rows), "total_pages": -(-len(rows) // size)}
-    return page
+        found |= {"has_more": number * size < len(rows), "total_pages": -(-len(rows) // size)}
+    return found
 
 
 def _user_row(user: CloudUser, codes: Iterable[str], tells_detail: bool) -> dict[str, object]:  # noqa: FBT001

@@ -161,7 +161,7 @@ def arguments(prog: str = "python -m bleagent.simulator.stdio") -> argparse.Argu
         help="advertised while it belongs to nobody: 8 or 16 characters",
     )
     add("--unbound", action="store_true", help="belongs to nobody")
-    add("--check-code", type=_check_code, metavar="PERIPHERAL:CODE",
+    add("--check-code", type=check_code, metavar="PERIPHERAL:CODE",
         help="check code of the app, already set: id in hex, eight characters")  # fmt: skip
     add("--app", type=AppName, choices=tuple(AppName),
         help="default lock; echo for a capture of another protocol than 3.0")  # fmt: skip
@@ -172,7 +172,8 @@ def arguments(prog: str = "python -m bleagent.simulator.stdio") -> argparse.Argu
     return parser
 
 
-def _check_code(text: str) -> tuple[int, bytes]:
+def check_code(text: str) -> tuple[int, bytes]:
+    """``PERIPHERAL:CODE`` of an option."""
     peripheral, colon, code = text.partition(":")
     try:
         number = int(peripheral, 16)

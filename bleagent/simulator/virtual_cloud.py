@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,8 +24,12 @@ from .cloud_actions import Actions, CloudLock, RandomCheck
 from .cloud_checks import Failure, Gatekeeper, Received, TokenStore
 from .cloud_faults import TOKEN, Fault, FaultKind, FaultPlan
 from .cloud_http import Reply, serve_connection
+from .cloud_members import MemberDesk
+from .cloud_passwords import PasswordDesk
 from .cloud_paths import ACTION_PATHS, read_request
+from .cloud_quirks import CloudQuirk, crooked, swapped
 from .cloud_records import RecordDesk
+from .cloud_samples import PANEL_PATH
 from .cloud_sharing import SharingDesk
 
 CLIENT_ID = "virtual0cloud0client"
@@ -81,6 +85,8 @@ class VirtualCloud:
         envelope: wrapping of action answers.
         action_auth: who may call the action endpoint.
         actions: the actions and their strategies.
+        quirks: how it contradicts its own documents, in every answer but those with tokens.
+        tell: is told of each call, as ``log`` has it.
 
     ``faults`` plans what goes wrong, ``calls`` counts requests by action and ``done`` those that
     were carried out, ``log`` has them in order, ``tokens`` the token.
@@ -95,10 +101,13 @@ class VirtualCloud:
         action_auth: ActionAuth = ActionAuth.FAAS,
         random_check: RandomCheck = RandomCheck.ISSUED_CODE,
         actions: Actions | None = None,
+        quirks: Collection[CloudQuirk] = (),
+        tell: Callable[[LoggedCall], None] = lambda _call: None,
     ) -> None:
         self.client_id, self.secret = CLIENT_ID, CLIENT_SECRET
         self.envelope, self.action_auth = envelope, action_auth
         self.actions = actions or Actions(unix, random_check=random_check)
+        self.actions.passwords.secret = self.secret
         self.tokens = TokenStore(unix)
         self.faults = FaultPlan()
         self.calls: Counter[str] = Counter()
@@ -107,6 +116,8 @@ class VirtualCloud:
         self.base_url = ""
         self._unix = unix
         self._sleep = sleep
+        self._tell = tell
+        self.quirks = quirks
         self._gate = Gatekeeper(self.client_id, self.secret, self.tokens, unix)
 
     def register(self, lock: CloudLock) -> CloudLock:
@@ -123,6 +134,16 @@ class VirtualCloud:
     def sharing(self) -> SharingDesk:
         """What was shared."""
         return self.actions.sharing
+
+    @property
+    def passwords(self) -> PasswordDesk:
+        """Temporary passwords, and how far each has come."""
+        return self.actions.passwords
+
+    @property
+    def members(self) -> MemberDesk:
+        """Who opens with what, and what was opened from afar."""
+        return self.actions.members
 
     @asynccontextmanager
     async def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
@@ -158,7 +179,7 @@ class VirtualCloud:
             if early is not None:
                 self._note(action, params, fault.kind)
                 return early
-        envelope = self.envelope if request.path in ACTION_PATHS else Envelope.OPENAPI
+        envelope = self._envelope(request.path)
         try:
             result = self._carry_out(request, action, params, fault)
         except Failure as failure:
@@ -166,7 +187,9 @@ class VirtualCloud:
             return Reply.of_json(self._failed(failure, envelope))
         self.done[action] += 1
         self._note(action, params, fault.kind if fault else "ok")
-        return _late(fault, self._wrapped(result, envelope))
+        if action != TOKEN:
+            result = crooked(self.quirks, result)
+        return _late(fault, swapped(self.quirks, action, self._wrapped(result, envelope)))
 
     async def _early(self, fault: Fault) -> Reply | None:
         """What a fault does before anything is looked at."""
@@ -197,6 +220,8 @@ class VirtualCloud:
         return self.actions.run(action, params, fault)
 
     def _check(self, request: Received, action: str, params: Mapping[str, Any]) -> None:
+        if request.path == PANEL_PATH:
+            return  # whoever reaches the relay may ask it
         if request.path not in ACTION_PATHS:
             self._gate.openapi(request, token=action != TOKEN)
         elif self.action_auth is ActionAuth.OPENAPI:
@@ -205,6 +230,11 @@ class VirtualCloud:
             self._gate.action(request, params)
 
     # -- answers
+
+    def _envelope(self, path: str) -> Envelope:
+        if path in ACTION_PATHS:
+            return self.envelope
+        return Envelope.APP if path == PANEL_PATH else Envelope.OPENAPI
 
     def _t(self) -> int:
         return round(self._unix() * 1000)
@@ -244,6 +274,7 @@ class VirtualCloud:
     def _note(self, action: str, params: Mapping[str, Any], ending: str) -> None:
         shown = {name: value if name in _OPEN_FIELDS else "***" for name, value in params.items()}
         self.log.append(LoggedCall(action, shown, str(ending)))
+        self._tell(self.log[-1])
 
 
 def _late(fault: Fault | None, answer: object) -> Reply:

@@ -418,6 +418,16 @@ async def test_a_cloud_that_knows_no_pages_is_not_asked_for_ever(clock: StillClo
     assert (len(found.records), found.cut) == (FULL, False)
 
 
+async def test_every_page_is_asked_for_the_same_codes(clock: StillClock) -> None:
+    pages_of_two = [ok({"records": rows(n, 1), "has_more": n == 0}) for n in range(2)]
+    transport = FakeTransport(in_turn(*pages_of_two))
+    codes = (one for one in ["a", "b"])
+    client = client_over(transport, clock)
+    await client.list_records(DEVICE, since=UNIX, until=UNIX + 1, codes=codes)
+    asked = [json.loads(one.content)["params"] for one in transport.asked]
+    assert [one["target_standard_dp_codes"] for one in asked] == ["a,b", "a,b"]
+
+
 async def test_reading_is_repeated_and_reporting_is_not(clock: StillClock) -> None:
     assert await read(clock, LOST, no(500), ok(LIST_RECORDS)) == ReadBack(records=(PASSWORD_97,))
     with pytest.raises(CloudFault):

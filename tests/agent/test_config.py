@@ -72,6 +72,7 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
         "# key",
         "# previous",
         "# action_url",
+        "# panel_url",
         "# uid",
         "# wx_app_id",
         "# socket",
@@ -282,12 +283,14 @@ def test_the_cloud_client_is_set_as_the_file_says(tmp_path: Path) -> None:
         + "0f" * 16
         + '"\n'
     )
+    more += 'panel_url = "http://127.0.0.1:9/p"\n'
     config = load_config(written(tmp_path, HTTP + CLOUD + more + LOCK))
     assert cloud_settings(config, Secret("s")) == CloudSettings(
         base_url="https://cloud.example/faas",
         client_id="client",
         secret=Secret("s"),
         action_url="http://127.0.0.1:9/a",
+        panel_url="http://127.0.0.1:9/p",
         uid="user",
         app_schema="mine",
         wx_app_id="0f" * 16,

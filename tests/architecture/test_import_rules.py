@@ -221,6 +221,13 @@ RULES: dict[str, Rule] = {
     "bleagent.records_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.records_options": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.tokens_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.simulate_cli": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer", "bleagent.simulator"},
+    ),
+    "bleagent.cloud_cli": Rule(
+        never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"},
+        may=frozenset({"bleagent.adapters.httpx_transport"}),
+    ),
     "bleagent.openapi_cli": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer", "bleagent.http"},
     ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import anyio
 import pytest
@@ -73,10 +76,49 @@ def test_by_lines_it_is_the_same_lock() -> None:
         assert process.returncode == 0
 
 
-@pytest.mark.parametrize("options", [("lock", "--profile", "v9"), ("stdio", "--nonsense"), ("x",)])
-def test_a_mistake_is_named(options: tuple[str, ...]) -> None:
+def test_a_cloud_on_a_port_answers_the_command_and_tells_each_call(tmp_path: Path) -> None:
+    folder = tmp_path / "cloud"
+    with _simulated("cloud", "--write", str(folder), "--envelope", "app") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        config = json.loads(first.removeprefix("config = "))
+        assert config == str(folder / "config.toml")
+        assert (folder / "cloud-secret").stat().st_mode & 0o777 == 0o600
+        said = subprocess.run(  # noqa: S603 - ourselves
+            [sys.executable, "-m", "bleagent", "cloud", "call", "doorLock.listUsers",
+             f"device_id={TEST_KEYS['device_id']}", "-c", config, "--json"],
+            capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        (member,) = json.loads(said.stdout)["records"]
+        assert member["nick_name"] == "James"
+        assert process.stdout.readline() == "doorLock.listUsers ok\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+def test_a_cloud_says_how_it_is_reached() -> None:
+    with _simulated("cloud") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(6)]
+        section = tomllib.loads("".join(lines))["cloud"]
+        assert section["panel_url"] == f"{section['base_url']}/panel"
+        assert "published" in lines[-1]
+
+
+MISTAKES = [
+    (("lock", "--profile", "v9"), "v9"),
+    (("stdio", "--nonsense"), "--nonsense"),
+    (("cloud", "--uuid", "short"), "--uuid"),
+    (("cloud", "--envelope", "brown"), "brown"),
+    (("cloud", "--write", "/dev/null/there"), "/dev/null"),
+    (("x",), "x"),
+]
+
+
+@pytest.mark.parametrize(("options", "named"), MISTAKES)
+def test_a_mistake_is_named(options: tuple[str, ...], named: str) -> None:
     with _simulated(*options) as process:
         _, error = process.communicate(timeout=20)
         assert process.returncode == 2
-        assert options[-1] in error
+        assert named in error
         assert "Traceback" not in error

@@ -1,0 +1,231 @@
+"""APIs about what happened at a lock, and the pictures of it."""
+
+from __future__ import annotations
+
+from .entry import (
+    DEVICE,
+    DOOR_LOCK,
+    MOST,
+    PAGE_NO,
+    PAGE_SIZE,
+    WIFI_BLE,
+    Api,
+    Field,
+    Group,
+    Kind,
+    LockKind,
+    Params,
+    Path,
+    paged,
+    result,
+    results,
+)
+
+ANY_TIME = "0 for any time"
+
+
+def _in_seconds(params: Params) -> Params:
+    """The document of the path has seconds where that of the action has milliseconds."""
+    return params | {
+        "start_time": params["start_time"] // 1000,
+        "end_time": -(-params["end_time"] // 1000),
+    }
+
+
+_MEDIA = Field(
+    "media_info_list",
+    Kind.LIST,
+    fields=(
+        Field("file_url", secret=True),
+        Field("file_key", secret=True),
+        Field("file_path"),
+        Field("bucket"),
+        Field("angle", Kind.NUMBER, note="undocumented"),
+        Field("media_key", secret=True, note="undocumented"),
+        Field("media_path", note="undocumented"),
+        Field("media_url", secret=True, note="undocumented"),
+        Field("media_bucket", note="undocumented"),
+    ),
+)
+_STATUS = Field("status", Kind.LIST, fields=(Field("code"), Field("value", Kind.ANY)))
+
+RECORDS = (
+    Api(
+        "doorLock.alarmLogs",
+        Group.RECORDS,
+        "alarms, newest first",
+        takes=(
+            DEVICE,
+            PAGE_NO,
+            PAGE_SIZE,
+            Field("codes", Kind.CODES, default="alarm_lock", note="of alarms"),
+        ),
+        gives=paged(_STATUS, Field("update_time", Kind.SECONDS), Field("nick_name")),
+        paths=(Path("GET", DOOR_LOCK + "/alarm-logs"),),
+        locks=MOST,
+        note="the sample sends page numbers as text, and has one object for the list status",
+    ),
+    Api(
+        "doorLock.listRecords",
+        Group.RECORDS,
+        "openings and alarms, newest first",
+        takes=(
+            DEVICE,
+            Field("target_standard_dp_codes", Kind.CODES),
+            Field("start_time", Kind.MILLISECONDS, default=0, note=f"unit unstated; {ANY_TIME}"),
+            Field("end_time", Kind.MILLISECONDS, default=0, note=f"unit unstated; {ANY_TIME}"),
+            PAGE_NO,
+            PAGE_SIZE,
+        ),
+        gives=paged(
+            Field("record_id", Kind.ID, also=("log_id",)),
+            Field("user_id", Kind.ID),
+            Field("user_name"),
+            Field("unlock_name"),
+            Field("avatar"),
+            Field("gmt_create", Kind.MILLISECONDS),
+            Field("dps", Kind.LIST, of=Kind.ANY),
+            Field("status", Kind.NUMBER),
+            Field("record_type", choices=("alarm", "normal")),
+            _MEDIA,
+            Field("member_bindable_flag", Kind.BOOLEAN),
+            Field(
+                "union_unlock_info",
+                Kind.LIST,
+                fields=(Field("user_name"), Field("opmode"), Field("unlock_name")),
+            ),
+            Field("channel_id", Kind.ID),
+        ),
+        paths=(Path("GET", DOOR_LOCK + "/records"),),
+        locks=WIFI_BLE,
+        note="pages count from 1, the sample has 0",
+    ),
+    Api(
+        "doorLock.operateRecords",
+        Group.RECORDS,
+        "the log of all that was done, row key by row key",
+        takes=(
+            DEVICE,
+            Field("startTime", Kind.SECONDS, default=0, note=f"text in the sample; {ANY_TIME}"),
+            Field("endTime", Kind.SECONDS, default=0, note=f"text in the sample; {ANY_TIME}"),
+            Field("userIds", Kind.CODES, required=False),
+            Field(
+                "logCategories",
+                Kind.CODES,
+                required=False,
+                note='documented as a number, sampled as "unlock_record"; its values are missing',
+            ),
+            Field("lastRowKey", required=False, note="of the answer before, to go on from there"),
+            Field("pageSize", Kind.NUMBER, default=50, least=1, most=100),
+            Field("onlyShowMediaRecord", Kind.BOOLEAN, required=False),
+        ),
+        gives=paged(
+            Field("log_id", Kind.ID),
+            Field("log_type"),
+            _MEDIA,
+            Field("unlock_name"),
+            Field("user_id", Kind.ID),
+            Field("log_category"),
+            Field("user_name"),
+            Field("member_bindable_flag", Kind.BOOLEAN),
+            Field("dp_id", Kind.NUMBER),
+            Field("time", Kind.MILLISECONDS),
+            Field("record_type", Kind.NUMBER),
+            Field("current_user", Kind.BOOLEAN),
+        ),
+        no_path="there is no public path; doorLock.listRecords comes nearest",
+        locks=WIFI_BLE,
+    ),
+    Api(
+        "doorLock.loglatest",
+        Group.RECORDS,
+        "the newest entry of the log",
+        takes=(DEVICE,),
+        gives=result(
+            Field("exist", Kind.BOOLEAN),
+            Field("logId", Kind.ID),
+            Field("devId", Kind.ID, note="undocumented"),
+            Field("logCategory"),
+            Field("logType"),
+            Field("recordType", Kind.NUMBER, choices=(1, 2)),
+            Field("unlockNameRosettaKey"),
+            Field("currentUser", Kind.BOOLEAN),
+            Field("userId", Kind.ID),
+            Field("userName"),
+            Field("unlockName"),
+            Field("time", Kind.MILLISECONDS),
+            Field("relateDevName"),
+            Field("relateOpMode"),
+            Field(
+                "unionUnlockInfo",
+                Kind.LIST,
+                fields=(
+                    Field("userName"),
+                    Field("opMode"),
+                    Field("unlockName"),
+                    Field("currentUser", Kind.BOOLEAN),
+                    Field("sn", Kind.NUMBER),
+                ),
+            ),
+            Field("data", Kind.ANY),
+            Field("unReadCount", Kind.NUMBER),
+        ),
+        no_path="there is no public path; doorLock.listRecords with page_size=1 comes nearest",
+        locks=WIFI_BLE,
+    ),
+    Api(
+        "doorLock.openingLogs",
+        Group.RECORDS,
+        "openings, newest first",
+        takes=(
+            DEVICE,
+            PAGE_NO,
+            PAGE_SIZE,
+            Field("start_time", Kind.MILLISECONDS, default=0, note=ANY_TIME),
+            Field("end_time", Kind.MILLISECONDS, default=0, note=ANY_TIME),
+        ),
+        gives=paged(
+            Field("avatar"),
+            Field("nick_name"),
+            Field("unlock_name"),
+            Field("update_time", Kind.SECONDS),
+            Field("user_id", Kind.ID),
+            _STATUS,
+            name="logs",
+        ),
+        paths=(Path("GET", DOOR_LOCK + "/open-logs", shape=_in_seconds, note="times in seconds"),),
+        locks=MOST,
+        note="unlock_finger is what other calls name unlock_fingerprint",
+    ),
+    Api(
+        "doorLock.getAvailableInstructions",
+        Group.RECORDS,
+        "which datapoint has which standard code",
+        takes=(DEVICE,),
+        gives=results(Field("dp_id", Kind.NUMBER), Field("dp_code")),
+        no_path="there is no public path; GET /v1.1/devices/{device_id}/specifications is nearest",
+        locks=WIFI_BLE,
+    ),
+    Api(
+        "doorLock.getMediaUrl",
+        Group.MEDIA,
+        "the picture of the last remote opening or alarm",
+        takes=(
+            DEVICE,
+            Field(
+                "file_type",
+                Kind.NUMBER,
+                choices=(1, 2),
+                note="1 remote opening, 2 alarm; documented as text, sampled as a number",
+            ),
+        ),
+        gives=result(
+            Field("file_url", secret=True),
+            Field("file_key", secret=True),
+            Field("bucket", note="described as a URL, and is a name"),
+            Field("file_path"),
+        ),
+        paths=(Path("GET", DOOR_LOCK + "/latest/media/url"),),
+        locks=(LockKind.WIFI,),
+    ),
+)

@@ -1,0 +1,287 @@
+"""Temporary passwords at the virtual cloud: tickets, and passwords in the phases of their locks.
+
+A password of a Bluetooth lock is *to be sent* until somebody has carried it to the lock, and *to
+be deleted* until it is gone from there. Whoever does that tells it here: ``sent``, ``failed``,
+``removed``. Source: the vendor's mini program API document; reference cloud §6.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from hashlib import sha256
+from itertools import count
+from typing import Any
+
+from Crypto.Cipher import AES
+from Crypto.Util.Padding import pad, unpad
+
+from protocol import Secret
+
+from .cloud_checks import Failure
+
+Params = Mapping[str, Any]
+
+TICKET_LIFE = 360
+"""Seconds, as in the document's sample."""
+PIN_DIGITS = 6
+DYNAMIC_LIFE = 300
+_MAX_NAME = 64
+_FIRST_ID = 1001
+
+
+class Phase(IntEnum):
+    """Where a password of a Bluetooth lock is."""
+
+    DELETED = 0
+    TO_BE_SENT = 1
+    SENT = 2
+    TO_BE_DELETED = 3
+    FAILED = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudPassword:
+    """One temporary password. Times in Unix seconds."""
+
+    password_id: int
+    device_id: str
+    pin: Secret
+    effective_time: int
+    invalid_time: int
+    name: str = ""
+    phase: Phase = Phase.TO_BE_SENT
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """``phone``, ``type``, ``time_zone``, ``schedule_list`` and ``sn`` as they were given."""
+
+    def row(self) -> dict[str, object]:
+        """As the cloud tells it: never with its digits."""
+        return {
+            "password_id": self.password_id,
+            "name": self.name,
+            "phase": int(self.phase),
+            "effective_time": self.effective_time,
+            "invalid_time": self.invalid_time,
+            "delivery_status": 2 if self.phase is Phase.SENT else 1,
+            **self.more,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    device_id: str
+    key: Secret
+    ends_at: float
+
+
+@dataclass(slots=True)
+class PasswordDesk:
+    """Tickets and passwords.
+
+    Args:
+        has: whether a device is linked.
+        unix: the cloud's time.
+        secret: of the project; tickets are sealed with it.
+        new_key: 16 fresh bytes.
+    """
+
+    has: Callable[[str], bool]
+    unix: Callable[[], float]
+    secret: Secret = field(default_factory=lambda: Secret(b""))
+    new_key: Callable[[], bytes] = lambda: os.urandom(16)
+    passwords: dict[int, CloudPassword] = field(default_factory=dict)
+    _tickets: dict[str, _Ticket] = field(default_factory=dict)
+    _ids: count[int] = field(default_factory=lambda: count(_FIRST_ID))
+
+    def actions(self) -> dict[str, Callable[[Params], object]]:
+        """The actions, by name."""
+        return {
+            "doorLock.passwordTicket": self._ticket,
+            "doorLock.createTemporaryPassword": self._create,
+            "doorLock.createTemporaryPasswordWithoutName": self._create_without_name,
+            "doorLock.getTemporaryPassword": self._get,
+            "doorLock.getTemporaryPasswordList": self._list,
+            "doorLock.modifyTemporaryPassword": self._modify,
+            "doorLock.deleteTemporaryPassword": self._delete,
+            "doorLock.removalInvalidTempPasswords": self._remove_invalid,
+            "doorLock.getDynamicPassword": self._dynamic,
+            "doorLock.deleteOfflinePassword": self._clearing_code,
+        }
+
+    # -- what happens at the lock
+
+    def sent(self, password_id: int) -> None:
+        """The lock has it."""
+        self._to(password_id, Phase.SENT)
+
+    def failed(self, password_id: int) -> None:
+        """The lock did not take it."""
+        self._to(password_id, Phase.FAILED)
+
+    def removed(self, password_id: int) -> None:
+        """The lock has it no more."""
+        self._to(password_id, Phase.DELETED)
+
+    def _to(self, password_id: int, phase: Phase) -> None:
+        self.passwords[password_id] = replace(self.passwords[password_id], phase=phase)
+
+    # -- tickets
+
+    def _ticket(self, params: Params) -> object:
+        device_id = self._device(params)
+        key, ticket_id = Secret(self.new_key()), f"ticket{len(self._tickets):06d}"
+        self._tickets[ticket_id] = _Ticket(device_id, key, self.unix() + TICKET_LIFE)
+        sealed = AES.new(self.secret.reveal(), AES.MODE_ECB).encrypt(pad(key.reveal(), 16))
+        return {
+            "ticket_id": ticket_id,
+            "ticket_key": sealed.hex().upper(),
+            "expire_time": TICKET_LIFE,
+        }
+
+    def use_ticket(self, params: Params) -> Secret:
+        """The key of a ticket, which is good for nothing from then on.
+
+        Raises:
+            Failure: it was used, it ended, or it is another device's.
+        """
+        ticket = self._tickets.pop(str(params.get("ticket_id")), None)
+        if ticket is None or self.unix() >= ticket.ends_at:
+            raise Failure(2405, "ticket invalid")
+        if ticket.device_id != params.get("device_id"):
+            raise Failure(2405, "ticket invalid")
+        return ticket.key
+
+    def _pin(self, params: Params) -> Secret:
+        if params.get("password_type") != "ticket":
+            raise Failure(1109, "param is illegal,please check it")
+        key = self.use_ticket(params)
+        try:
+            sealed = bytes.fromhex(str(params.get("password")))
+            digits = unpad(AES.new(key.reveal(), AES.MODE_ECB).decrypt(sealed), 16)
+        except ValueError:
+            raise Failure(1109, "param is illegal,please check it") from None
+        if not digits.isdigit():
+            raise Failure(1109, "param is illegal,please check it")
+        if len(digits) != PIN_DIGITS:
+            raise Failure(2314, "password length incorrect")
+        return Secret(digits)
+
+    # -- passwords
+
+    def _create(self, params: Params) -> object:
+        name = params.get("name")
+        if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
+            raise Failure(1102, "name is null")
+        if any(one.name == name for one in self._of(self._device(params))):
+            raise Failure(2316, "name repeats")
+        return self._make(params, name)
+
+    def _create_without_name(self, params: Params) -> object:
+        return self._make(params, "")
+
+    def _make(self, params: Params, name: str) -> object:
+        device_id = self._device(params)
+        begins, ends = _seconds(params, "effective_time"), _seconds(params, "invalid_time")
+        if ends <= max(begins, self.unix()):
+            raise Failure(2318, "time is before now")
+        made = CloudPassword(
+            password_id=next(self._ids),
+            device_id=device_id,
+            pin=self._pin(params),
+            name=name,
+            effective_time=begins,
+            invalid_time=ends,
+            more=_more(params),
+        )
+        self.passwords[made.password_id] = made
+        return {"id": made.password_id}
+
+    def _get(self, params: Params) -> object:
+        return self._one(params).row()
+
+    def _list(self, params: Params) -> object:
+        wanted = str(params.get("valid", True)).lower() in ("true", "1")
+        found = self._of(self._device(params), deleted=not wanted)
+        return [one.row() for one in found if self._valid(one) is wanted]
+
+    def _modify(self, params: Params) -> object:
+        known = self._one(params)
+        if params.get("password"):
+            raise Failure(2004, "not support the lock type")
+        changed = replace(known, name=str(params.get("name") or known.name))
+        if params.get("effective_time") or params.get("invalid_time"):
+            changed = replace(
+                changed,
+                effective_time=_seconds(params, "effective_time"),
+                invalid_time=_seconds(params, "invalid_time"),
+                phase=Phase.TO_BE_SENT,
+            )
+        self.passwords[known.password_id] = replace(changed, more={**known.more, **_more(params)})
+        return True
+
+    def _delete(self, params: Params) -> object:
+        known = self._one(params)
+        never_there = known.phase in (Phase.TO_BE_SENT, Phase.FAILED)
+        self._to(known.password_id, Phase.DELETED if never_there else Phase.TO_BE_DELETED)
+        return True
+
+    def _remove_invalid(self, params: Params) -> object:
+        for one in self._of(self._device(params), deleted=True):
+            if not self._valid(one):
+                del self.passwords[one.password_id]
+        return True
+
+    def _dynamic(self, params: Params) -> object:
+        window = int(self.unix() // DYNAMIC_LIFE)
+        return {"dynamic_password": _digits(self._device(params), window)}
+
+    def _clearing_code(self, params: Params) -> object:
+        password_id = str(params.get("password_id", ""))
+        return {
+            "offline_temp_password": _digits(self._device(params), password_id),
+            "offline_temp_password_id": password_id,
+            "offline_temp_password_name": "",
+        }
+
+    def _valid(self, one: CloudPassword) -> bool:
+        return one.phase is not Phase.DELETED and one.invalid_time > self.unix()
+
+    def _of(self, device_id: str, *, deleted: bool = False) -> list[CloudPassword]:
+        return [
+            one
+            for one in self.passwords.values()
+            if one.device_id == device_id and (deleted or one.phase is not Phase.DELETED)
+        ]
+
+    def _one(self, params: Params) -> CloudPassword:
+        device_id, password_id = self._device(params), str(params.get("password_id", ""))
+        for one in self._of(device_id):
+            if str(one.password_id) == password_id:
+                return one
+        raise Failure(1000, "data not exist")
+
+    def _device(self, params: Params) -> str:
+        device_id = str(params.get("device_id", ""))
+        if not self.has(device_id):
+            raise Failure(1106, "permission deny")
+        return device_id
+
+
+def _digits(*parts: object) -> str:
+    """Eight digits that are the same for the same things."""
+    digest = sha256(repr(parts).encode()).digest()
+    return f"{int.from_bytes(digest, 'big') % 10**8:08d}"
+
+
+def _more(params: Params) -> dict[str, Any]:
+    kept = ("phone", "type", "time_zone", "schedule_list", "sn")
+    return {name: params[name] for name in kept if params.get(name) not in (None, "")}
+
+
+def _seconds(params: Params, name: str) -> int:
+    value = params.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 10**9 <= value < 10**10:
+        raise Failure(1109, "param is illegal,please check it")
+    return value
