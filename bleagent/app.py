@@ -222,14 +222,14 @@ async def _listen(
     """Serve requests until told to stop. Raises ListenError."""
     http = config.http
     settings = ListenSettings(
-        host=http.host if http.tcp else None, port=http.port, path=http.socket,
+        host=http.host if http.over_tcp else None, port=http.port, path=config.http_socket,
         group=http.socket_group, inherited=handed_over(os.environ, os.getpid()),
         secured=parts.tls is not None,
     )  # fmt: skip
     with listening(settings) as listeners:
 
         def ready() -> None:
-            log.info("agent.ready", port=listeners.port, socket=str(http.socket or ""))
+            log.info("agent.ready", port=listeners.port, socket=str(config.http_socket or ""))
             SystemdManager().notify("READY=1")
             on_ready(listeners.port)
 
