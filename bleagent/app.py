@@ -45,7 +45,7 @@ from .http.server import Server, make_server
 from .http.tls import Tls
 from .http.tokens import TokenParts
 from .issued_tokens import IssuedTokens
-from .model import LockFacts
+from .model import LockFacts, Step
 from .operation_log import OperationLog
 from .policy import Listening
 from .ports import Bluetooth, LockRadio
@@ -195,10 +195,14 @@ async def _reach(
     def keep_address(lock: str, address: str) -> None:
         tasks.start_soon(_keep_address, store, lock, address)
 
+    def reached(lock: str, step: Step) -> None:
+        supervisor.reached(lock, step)
+
     listeners = Listeners(
         wants_connection=lambda lock, _: supervisor.called(lock),
         proved=keep_address,
         full=lambda _, holding: supervisor.make_room(holding),
+        reached=reached,
     )
     facts = [door.facts for door in doors.values()]
     radio = await _radio(config, bluetooth, clock, facts, store, listeners)
