@@ -104,7 +104,10 @@ def call(  # noqa: PLR0913 -- options
     ] = None,
     *,
     config: Annotated[
-        Path, typer.Option("--config", "-c", help="The daemon's configuration: its [cloud].")
+        Path,
+        typer.Option(
+            "--config", "-c", help="The daemon's configuration, for its section \\[cloud]."
+        ),
     ],
     version: Version = None,
     lock_kind: Annotated[

@@ -199,7 +199,8 @@ class Doors:
             known = await self._known(request)
             if known is None:
                 await self._admit(request)
-                unix = self._ports.clock.unix()
+                clock = self._ports.clock
+                unix = clock.unix() - (clock.now() - request.received_at)
                 known = await self._ports.ledger.begin(request, unix=unix)
             if known is None:
                 return _record(request, unix), self._start(request, door), True
@@ -220,7 +221,7 @@ class Doors:
         if request.lock in self._busy:
             raise LockBusy(f"{request.lock} is being operated, or its record awaited")
         if (left := self._rest_until.get(request.lock, 0.0) - now) > 0:
-            raise LockBusy(f"{request.lock} rests for {left:.1f} s")
+            raise LockBusy(f"{request.lock} rests for {left:.1f} s", seconds=left)
         last = self._last.get(request.lock)
         if last is None:
             last = await self._ports.ledger.last_of(request.lock)
@@ -228,10 +229,13 @@ class Doors:
             return
         age = now - last.ended_at  # by the clock that never jumps, whatever becomes of the date
         if last.ended_at <= self._began and _may_have_moved(last.ending) and age < REST:
-            raise LockBusy(f"{request.lock} rests after operation {last.id}")  # a restart between
+            raise LockBusy(f"{request.lock} rests after operation {last.id}", seconds=REST - age)
         unresolved = last.ending.outcome is Outcome.UNCONFIRMED and age < UNRESOLVED
         if unresolved and request.after != last.id:
-            raise UnresolvedOperation(f"operation {last.id} ended unconfirmed {age:.0f} s ago")
+            named = "" if request.after is None else ", and `after` names another one"
+            raise UnresolvedOperation(
+                f"operation {last.id} ended unconfirmed {age:.0f} s ago{named}", last.id
+            )
 
     def _start(self, request: OperationRequest, door: Door) -> _Running:
         told = _Told(self, request)

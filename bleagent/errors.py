@@ -271,7 +271,12 @@ class LockBusy(Rejected):
     """An operation of this lock is running."""
 
     code = "lock-busy"
-    advice = "Wait for it, or ask for its state."
+    advice = "Ask again a little later; the same key is good for it."
+
+    def __init__(self, text: str, *, seconds: float | None = None) -> None:
+        super().__init__(text)
+        self.seconds = seconds
+        """How long it is, where that is known."""
 
 
 class KeyReused(Rejected):
@@ -286,6 +291,11 @@ class UnresolvedOperation(Rejected):
 
     code = "unresolved-operation"
     advice = "Look at the door; name the operation in `after` to go on knowingly."
+
+    def __init__(self, text: str, operation: str) -> None:
+        super().__init__(text)
+        self.operation = operation
+        """Its id."""
 
 
 class NotWarm(Rejected):

@@ -191,8 +191,8 @@ class InvalidArgument(CloudRefused):
 
     code = "cloud-argument"
     advice = (
-        "Check what was asked for; of an opening, the configured device id and the strategy for "
-        "device_random."
+        "Check what is named: `bleagent cloud describe NAME` has what each call takes. Of an "
+        "opening it is the configured device id, or the strategy for device_random."
     )
 
 

@@ -55,10 +55,11 @@ PREFER = parameter(
 
 OPERATION = "The operation: its outcome, `code`, and the time of each step."
 OPERATE_WORDS = (
-    "Waits for the outcome, at most `deadline_ms` until the command is written and 20 s for the "
-    "lock's word about it. There are four outcomes, and silence is not a no: `confirmed` (200), "
-    "`refused` (409), `unreached` (503, safe to ask again with a new key) and `unconfirmed` (504, "
-    "a person looks first). A caller that hangs up before the command is written stops it. "
+    "Waits for the outcome, at most `deadline_ms` until the command is written and 8 s (locking: "
+    "20 s) for the lock's word about it. There are four outcomes, and silence is not a no: "
+    "`confirmed` (200), `refused` (409), `unreached` (503, safe to ask again with a new key) and "
+    "`unconfirmed` (504, a person looks first). A caller that hangs up before the command is "
+    "written stops it. "
     "One operation a lock at a time, and two seconds of rest after it; after an `unconfirmed` one "
     "a minute, unless it is named in `after`. `expires_at` ends the deadline by the date, and is "
     "refused while the agent does not know that. 409 and 503 are either the operation or, where "

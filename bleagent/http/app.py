@@ -43,10 +43,7 @@ from .sharing import TicketGate
 from .tls import Tls
 from .tokens import TokenParts, add_tokens
 
-HELP = (
-    "POST /v1/locks/NAME/unlock opens a door; /docs, /openapi.json and `bleagent openapi` have "
-    "all requests, and what each takes."
-)
+HELP = "/docs, /openapi.json and `bleagent openapi` have all requests, and what each takes."
 
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False, "metrics": False, "logs": False, "operation_spans": False,
@@ -172,11 +169,11 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ValidationError)
     async def unusable(_request: Request, error: ValidationError) -> Response:
-        return _invalid([_field(part["loc"]) for part in error.errors()])
+        return _invalid([(_field(part["loc"]), part["msg"]) for part in error.errors()])
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:
-        return _invalid([_field(part["loc"]) for part in error.errors()])
+        return _invalid([(_field(part["loc"]), part["msg"]) for part in error.errors()])
 
 
 def _methods(app: FastAPI, path: str) -> set[str]:
@@ -191,6 +188,10 @@ def _field(place: tuple[int | str, ...]) -> str:
     return names[-1] if names else "body"
 
 
-def _invalid(fields: list[str]) -> Response:
-    named = ", ".join(sorted(set(fields)))
-    return problem(422, "request-invalid", f"cannot be used: {named}", HELP)
+def _invalid(wrong: list[tuple[str, str]]) -> Response:
+    """What is wrong with each field; never what stood there, which may be a secret."""
+    named = "; ".join(sorted({f"{field}: {why[:1].lower()}{why[1:]}" for field, why in wrong}))
+    return problem(
+        422, "request-invalid", named,
+        "Correct what is named; /docs has what each request takes.",
+    )  # fmt: skip

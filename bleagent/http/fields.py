@@ -12,7 +12,9 @@ MOMENT: dict[str, Any] = {
     "anyOf": [
         {
             "type": "string",
-            "pattern": "^(19[789][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+            # Leap days are taken, too: no pattern says when there is one.
+            "pattern": "^(19[789][0-9]|2[0-9]{3})-"
+            "((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
             "T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$",
             "examples": ["2026-01-31T18:30:00Z"],
             "description": "ISO 8601 with an offset; other usual forms of it are taken, too.",
@@ -28,5 +30,5 @@ def _whole(given: object) -> object:
     return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-"""An integer; JSON has one kind of number, and 1.0 is an integer there."""
+whole = BeforeValidator(_whole)
+"""For an integer: JSON has one kind of number, and 1.0 is an integer there. Comes behind bounds."""

@@ -95,11 +95,12 @@ class Guard:
             wait = self.strangers.came(peer.name, now)
         else:
             wait = self.strangers.was_wrong(peer.name, now)
-            if self.strangers.to_tell(peer.name, now):
+            if self.strangers.to_tell(peer.name, now, held_up=wait > 0):
                 failed = self.strangers.failed
-                log.warning("auth.failed", client=peer.name, failed_since_start=failed)
+                event = "auth.held_up" if wait else "auth.failed"
+                log.warning(event, client=peer.name, failed_since_start=failed)
                 if not self._audited.take("all", now):
-                    self.audit.tell("auth.failed", via=peer.via, failed_since_start=failed)
+                    self.audit.tell(event, via=peer.via, failed_since_start=failed)
         return too_many("requests without a valid token", wait) if wait else None
 
     def _flag(self, head: Head, peer: Peer) -> None:

@@ -123,6 +123,7 @@ class Strangers:
     _failures: Buckets = field(init=False)
     _failures_all: Buckets = field(init=False)
     _told: Buckets = field(init=False)
+    _told_held_up: Buckets = field(init=False)
 
     def __post_init__(self) -> None:
         self._anonymous = Buckets(self.limits.anonymous)
@@ -130,6 +131,7 @@ class Strangers:
         self._failures = Buckets(self.limits.failures)
         self._failures_all = Buckets(self.limits.failures_all)
         self._told = Buckets(Rate(burst=1, per_minute=1))
+        self._told_held_up = Buckets(Rate(burst=1, per_minute=1))
 
     def came(self, client: str, now: float) -> float:
         """A request without a credential: 0, or the seconds for which there are no more."""
@@ -140,9 +142,12 @@ class Strangers:
         self.failed += 1
         return take_both(self._failures, self._failures_all, client, now)
 
-    def to_tell(self, client: str, now: float) -> bool:
-        """Whether a failure is written down: one for a client and minute (safety F4)."""
-        return not self._told.take(client, now)
+    def to_tell(self, client: str, now: float, *, held_up: bool) -> bool:
+        """Whether a failure is written down: one for a client and minute (safety F4).
+
+        And one more of one that was held up: who stops after a burst would not be counted else.
+        """
+        return not (self._told_held_up if held_up else self._told).take(client, now)
 
 
 def take_both(own: Buckets, whole: Buckets, client: str, now: float) -> float:

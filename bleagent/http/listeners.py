@@ -233,5 +233,7 @@ def _clear(path: Path) -> None:
 
 
 def _error(where: str, error: OSError | None) -> ListenError:
+    if error is not None and error.errno == errno.ENOENT:
+        return ListenError(f"{where} cannot be listened on: its directory does not exist")
     reason = "no such address" if error is None else os.strerror(error.errno or 0)
     return ListenError(f"{where} cannot be listened on: {reason}")

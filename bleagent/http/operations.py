@@ -28,7 +28,7 @@ from bleagent.ports import Clock, Ledger
 from bleagent.tokens import READ, operate
 
 from .auth import deadline_of, require_scope
-from .fields import Moment, Whole
+from .fields import Moment, whole
 from .guard import answer_of, too_many
 from .limits import Buckets, Rate
 from .problems import RequestUnusable, UnknownOperation, problem
@@ -58,10 +58,9 @@ class OperateBody(BaseModel):
     # Built at the start: the first caller is not the one to wait for it.
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=False)
 
-    deadline_ms: Whole = Field(
-        default=int(DEFAULT_DEADLINE * 1000), ge=1, le=MAX_DEADLINE_MS,
-        description="Until the command is written.",
-    )  # fmt: skip
+    deadline_ms: Annotated[int, Field(ge=1, le=MAX_DEADLINE_MS), whole] = Field(
+        default=int(DEFAULT_DEADLINE * 1000), description="Until the command is written."
+    )
     after: str | None = Field(
         default=None, max_length=64,
         description="The id of an unconfirmed operation, to go on knowingly.",

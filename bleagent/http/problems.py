@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -112,5 +113,18 @@ def problem_of(error: AgentError) -> JSONResponse:
     """The problem of an error that kept a request from being accepted."""
     for kind in type(error).__mro__:
         if kind in STATUS:
-            return problem(STATUS[kind], error.code, str(error), error.advice)
+            return _dressed(
+                problem(STATUS[kind], error.code, str(error), error.advice, **_more(error)), error
+            )
     return problem(500, error.code, "the agent failed", error.advice)
+
+
+def _more(error: AgentError) -> dict[str, Any]:
+    """What a program needs of it, beside the words."""
+    return {"operation": error.operation} if isinstance(error, UnresolvedOperation) else {}
+
+
+def _dressed(answer: JSONResponse, error: AgentError) -> JSONResponse:
+    if isinstance(error, LockBusy) and error.seconds is not None:
+        answer.headers["Retry-After"] = str(max(1, math.ceil(error.seconds)))
+    return answer

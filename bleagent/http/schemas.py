@@ -35,6 +35,9 @@ class Problem(Answer):
     code: str
     detail: str
     advice: str = Field(description="What a person can do.")
+    operation: str | None = Field(
+        default=None, description="With `unresolved-operation`: the id that `after` would name."
+    )
 
 
 class Operation(Answer):

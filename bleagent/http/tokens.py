@@ -34,7 +34,7 @@ from bleagent.tokens import (
     parse_scopes,
 )
 
-from .fields import Moment, Whole
+from .fields import Moment, whole
 from .problems import problem
 from .record_query import parse_time
 from .record_views import iso
@@ -84,7 +84,9 @@ class GuestBody(BaseModel):
     between: str | None = Field(
         default=None, max_length=64, description="Hours of the gateway, such as 08:00-18:00."
     )
-    times: Whole | None = Field(default=None, ge=1, le=MOST_TIMES, description="So many openings.")
+    times: Annotated[int, Field(ge=1, le=MOST_TIMES), whole] | None = Field(
+        default=None, description="So many openings."
+    )
 
 
 class TokenBody(BaseModel):

@@ -10,6 +10,7 @@ for each call, without its parameters. Runs until it is interrupted.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -26,6 +27,7 @@ from .cloud_records import CloudCredential, CloudUser
 from .stdio import TEST_KEYS, check_code
 from .virtual_cloud import ActionAuth, Envelope, LoggedCall, VirtualCloud
 
+_OURS = "# Written by `bleagent simulate cloud`, and written anew by it."
 DEFAULT_CODE = "0005:52777950"
 _FINGER = CloudCredential(dp_code="unlock_fingerprint", unlock_sn=3, unlock_name="Thumb", dp_id=12)
 _CARD = CloudCredential(dp_code="unlock_card", unlock_sn=7, unlock_name="Card", dp_id=15)
@@ -114,19 +116,24 @@ def _section(cloud: VirtualCloud, base_url: str, options: argparse.Namespace) ->
 def _write(options: argparse.Namespace, cloud: VirtualCloud, section: str) -> Path:
     """A whole configuration, with this lock; its secrets beside it."""
     folder = options.write.resolve()
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config: Path = folder / "config.toml"
+    if config.exists() and not config.read_text(encoding="utf-8").startswith(_OURS):
+        raise FileExistsError(errno.EEXIST, "it is not one of a simulated cloud", str(config))
     named: dict[str, str] = {}
     secrets = {
         "cloud-secret": cloud.secret.reveal(),
         "local-key": options.local_key.encode(),
         "http-token": os.urandom(16).hex().encode(),
     }
+    if (folder / "http-token").exists():  # somebody may have it in use
+        secrets["http-token"] = (folder / "http-token").read_bytes().strip()
     for name, secret in secrets.items():
         (folder / name).touch(0o600)
         (folder / name).write_bytes(secret + b"\n")
         named[name] = f"{{ file = {json.dumps(str(folder / name))} }}"
-    config: Path = folder / "config.toml"
     config.write_text(
+        f"{_OURS}\n\nstate_dir = {json.dumps(str(folder / 'state'))}\n\n"
         f"[http]\ntoken = {named['http-token']}\n\n{section}secret = {named['cloud-secret']}\n\n"
         f'[[locks]]\nname = "desk"\ndevice_id = "{options.device_id}"\nuuid = "{options.uuid}"\n'
         f"local_key = {named['local-key']}\n",

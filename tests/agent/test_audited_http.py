@@ -81,6 +81,10 @@ def test_wrong_tokens_are_a_row_for_a_client_and_minute_and_few_in_all() -> None
         await anyio.sleep(61)
         await wrong("192.0.2.1")
         assert gate.audit.of("auth.failed")[-1]["failed_since_start"] == 6
+        for _ in range(20):  # and that was all: who stops after a burst is counted, too
+            await wrong("192.0.2.1")
+        (held_up,) = gate.audit.of("auth.held_up")
+        assert held_up["failed_since_start"] > 10
         for number in range(3 * AUDITED.burst):
             await wrong(f"198.51.100.{number}")
         assert len(gate.audit.of("auth.failed")) <= AUDITED.burst + 10

@@ -587,7 +587,7 @@ def test_what_took_its_place_is_not_removed(tmp_path: Path) -> None:
 
 def test_where_it_cannot_listen_it_says_why(tmp_path: Path) -> None:
     for settings, words in (
-        (local(tmp_path / "none" / "http.sock"), "No such file or directory"),
+        (local(tmp_path / "none" / "http.sock"), "its directory does not exist"),
         (local(tmp_path / "http.sock", group="no-such-group"), "no group 'no-such-group'"),
     ):
         with pytest.raises(ListenError, match=words), listening(settings):

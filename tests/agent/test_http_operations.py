@@ -11,6 +11,7 @@ import pytest
 
 from bleagent.simulator.fakes import LoopClock
 from bleagent.simulator.faults import NO_FAULTS, Faults
+from bleagent.simulator.quirks import Quirks
 from tests.agent.stories import until
 from tests.agent.test_http_tokens import Gate, before_the_door, refused
 from tests.agent.world import DOOR, World, rehearse
@@ -22,6 +23,13 @@ async def without_waiting(gate: Gate, key: str, prefer: str = "respond-async") -
     headers = {"Authorization": "Bearer CANARY-token-0123456789", "Prefer": prefer}
     async with httpx.AsyncClient(transport=gate.transport, base_url="http://gate") as client:
         return await client.post(UNLOCK, headers={**headers, "Idempotency-Key": key})
+
+
+MASTER = "CANARY-token-0123456789"
+
+
+def iso_ms(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
 
 
 def iso(unix: float) -> str:
@@ -188,5 +196,64 @@ def test_a_path_says_all_methods_that_it_has() -> None:
             assert refused(answer) == (405, "method-not-allowed")
             assert answer.headers["allow"] == methods
         assert refused(await gate.ask("POST", f"/v1/locks/{DOOR}/burn")) == (404, "not-found")
+
+    before_the_door(story)
+
+
+# -- what a program needs of a refusal
+
+
+def test_a_busy_lock_says_when_to_come_again() -> None:
+    async def story(gate: Gate) -> None:
+        await gate.unlock(MASTER)
+        await until(lambda: not gate.world.doors.busy(DOOR))
+        answer = await gate.unlock(MASTER, "key-2")
+        assert refused(answer) == (409, "lock-busy")
+        assert answer.headers["retry-after"] == "2"
+        await anyio.sleep(2)
+        assert (await gate.unlock(MASTER, "key-2")).json()["outcome"] == "confirmed"
+
+    before_the_door(story)
+
+
+def test_an_unresolved_operation_is_named_for_who_goes_on() -> None:
+    async def main(world: World) -> None:
+        gate = Gate(world)
+        first = (await gate.unlock(MASTER)).json()
+        assert first["outcome"] == "unconfirmed"
+        await anyio.sleep(3)
+        answer = await gate.unlock(MASTER, "key-2")
+        assert refused(answer) == (409, "unresolved-operation")
+        assert answer.json()["operation"] == first["id"]
+        wrong = await gate.unlock(MASTER, "key-2", json={"after": "another"})
+        assert wrong.json()["detail"].endswith("and `after` names another one")
+        going_on = await gate.unlock(MASTER, "key-2", json={"after": answer.json()["operation"]})
+        assert "outcome" in going_on.json()
+
+    rehearse(main, quirks=Quirks(answer_delay=100.0))
+
+
+def test_a_field_that_cannot_be_used_is_named_with_the_reason_and_not_shown() -> None:
+    async def story(gate: Gate) -> None:
+        for body, words in (
+            ({"deadline_ms": 40_000}, "deadline_ms: input should be less than or equal to 30000"),
+            ({"after": 5}, "after: input should be a valid string"),
+            ({"more": 1}, "more: extra inputs are not permitted"),
+        ):
+            answer = await gate.unlock(MASTER, json=body)
+            assert refused(answer) == (422, "request-invalid")
+            assert answer.json()["detail"] == words
+        broken = await gate.ask("POST", UNLOCK, key="k", content=b'{"after": CANARY')
+        assert refused(broken) == (422, "request-invalid")
+        assert "CANARY" not in broken.text
+
+    before_the_door(story)
+
+
+def test_it_was_asked_for_when_its_steps_begin() -> None:
+    async def story(gate: Gate) -> None:
+        began = gate.clock.unix()
+        told = (await gate.unlock(MASTER)).json()
+        assert told["requested_at"] == iso_ms(began)
 
     before_the_door(story)

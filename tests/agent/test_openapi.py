@@ -196,6 +196,24 @@ def test_who_opens_doors_does_not_load_it() -> None:
     assert done.stdout.strip() == b"[]"
 
 
+def test_each_example_is_of_the_form_that_it_is_an_example_of() -> None:
+    found = [one for one in everything(DOCUMENT) if isinstance(one, dict) and "pattern" in one]
+    assert len(found) > 10
+    for one in found:
+        for example in one.get("examples", ()):
+            assert re.search(one["pattern"], example), example
+    moment = next(one["pattern"] for one in found if "2026-01-31T18:30:00Z" in str(one))
+    for good in ("2024-02-28", "2026-01-31", "2026-04-30", "2026-12-01"):
+        assert re.search(moment, f"{good}T18:30:00Z"), good
+    for bad in ("2026-02-30", "2026-04-31", "2026-13-01", "2026-01-32", "2026-00-10"):
+        assert not re.search(moment, f"{bad}T18:30:00Z"), bad
+
+
+def test_no_word_is_in_it_that_schemas_do_not_have() -> None:
+    words = {key for one in everything(DOCUMENT) if isinstance(one, dict) for key in one}
+    assert words & {"ge", "le", "gt", "lt", "min_length", "max_length"} == set()
+
+
 # -- codes
 
 

@@ -115,6 +115,10 @@ async def tampered(site: Site, root: bytes, log: str) -> None:
     status, said = await verdict(site, "--root-key", "-", given=root)
     assert status == 1
     assert "BROKEN: row 2 is not what was written" in said
+    copied = str(site.folder / "copy.db")
+    command = [sys.executable, "-m", "bleagent", "audit", "verify", "--file", copied]
+    of_copy = await anyio.run_process([*command, "--root-key", "-"], input=root, check=False)
+    assert of_copy.returncode == 0, of_copy.stderr
     shutil.copy(site.folder / "copy.db", path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TRIGGER audit_is_cut_where_it_says")

@@ -96,6 +96,28 @@ def test_a_cloud_on_a_port_answers_the_command_and_tells_each_call(tmp_path: Pat
         assert process.wait(20) == 0
 
 
+def test_a_cloud_writes_over_nothing_but_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "cloud"
+    tokens = set[bytes]()
+    for _ in range(2):
+        with _simulated("cloud", "--write", str(folder)) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            tokens.add((folder / "http-token").read_bytes())
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+    assert len(tokens) == 1  # somebody may have it in use
+    mine = folder / "config.toml"
+    mine.write_text("# mine\n")
+    said = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "bleagent", "simulate", "cloud", "--write", str(folder)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert said.returncode == 2
+    assert "it is not one of a simulated cloud" in said.stderr
+    assert mine.read_text() == "# mine\n"
+
+
 def test_a_cloud_says_how_it_is_reached() -> None:
     with _simulated("cloud") as process:
         assert process.stdout is not None

@@ -213,7 +213,7 @@ class AuditFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = look_at(path)
+        self._database = look_at(path, "audit")
 
     def close(self) -> None:
         """Let go of it."""

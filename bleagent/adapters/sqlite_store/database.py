@@ -184,8 +184,10 @@ class Unusable(Database):
         """There is nothing to close."""
 
 
-def look_at(path: Path) -> Database:
-    """``path`` as it is now, for reading beside whoever writes it; it stays so until it is closed.
+def look_at(path: Path, name: str) -> Database:
+    """A database ``name``, or a copy of one, for reading beside whoever writes it.
+
+    It stays as it is now until it is closed.
 
     Raises:
         StoreTooNew, StoreForeign: written by a newer agent, or by another program.
@@ -196,7 +198,7 @@ def look_at(path: Path) -> Database:
     connection = _connect(path, mode="ro")
     try:
         with _Translated(path):
-            _require_ours(connection, path, newest=max(migrations_of(path.stem)))
+            _require_ours(connection, path, newest=max(migrations_of(name)))
             connection.execute("BEGIN")
     except BaseException:
         connection.close()
