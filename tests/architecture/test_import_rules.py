@@ -122,6 +122,7 @@ RULES: dict[str, Rule] = {
     "bleagent.metrics": JOB,
     "bleagent.readiness": JOB,
     "bleagent.watches": JOB,
+    "bleagent.watchdog": JOB,
     "bleagent.events": JOB,
     "bleagent.retention": JOB,
     "bleagent.lock_states": JOB,

@@ -63,3 +63,20 @@ def test_a_manager_that_has_gone_or_does_not_read_stops_nobody(tmp_path: Path) -
         systemd = SystemdManager({"NOTIFY_SOCKET": str(tmp_path / "full")})
         for _ in range(5_000):
             systemd.notify("STATUS=again")
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_how_often_it_wants_a_word_is_in_the_environment(
+    environ: dict[str, str], seconds: float | None
+) -> None:
+    assert SystemdManager(environ).watchdog == seconds
