@@ -28,6 +28,7 @@ from bleagent.decode import (
 from bleagent.openapi_cli import openapi
 from bleagent.records_cli import records_app
 from bleagent.simulate_cli import simulate
+from bleagent.status_cli import status
 from bleagent.tokens_cli import tokens_app
 from protocol.capture import Capture, CaptureError, format_capture, parse_capture
 from protocol.dpmap import DpMap, LockGeneration
@@ -50,6 +51,7 @@ app.add_typer(records_app, name="records")
 app.add_typer(cloud_app, name="cloud")
 app.add_typer(tokens_app, name="token")
 app.command()(openapi)
+app.command()(status)
 app.add_typer(audit_app, name="audit")
 
 

@@ -222,6 +222,8 @@ RULES: dict[str, Rule] = {
     "bleagent.records_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.records_options": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.tokens_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.status": JOB,
+    "bleagent.status_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.simulate_cli": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer", "bleagent.simulator"},
     ),
