@@ -15,6 +15,7 @@ import typer
 
 from bleagent import __version__
 from bleagent.audit_cli import audit_app
+from bleagent.bundle_cli import support_bundle
 from bleagent.cloud_cli import cloud_app
 from bleagent.decode import (
     ARROWS,
@@ -52,6 +53,7 @@ app.add_typer(cloud_app, name="cloud")
 app.add_typer(tokens_app, name="token")
 app.command()(openapi)
 app.command()(status)
+app.command("support-bundle")(support_bundle)
 app.add_typer(audit_app, name="audit")
 
 

@@ -250,7 +250,7 @@ def test_what_is_well_takes_one_line_and_what_is_not_says_more() -> None:
     [
         (lambda path: doctor_machine._read(str(path)), None),
         (lambda path: doctor_machine._names(str(path)), []),
-        (lambda path: doctor_machine._run((str(path), "--version")), None),
+        (lambda path: doctor_machine.run((str(path), "--version")), None),
     ],
     ids=["read", "names", "run"],
 )
@@ -261,5 +261,5 @@ def test_what_is_not_there_is_no_fault(
 
 
 def test_a_program_that_fails_says_nothing() -> None:
-    assert doctor_machine._run(("false",)) is None
-    assert doctor_machine._run(("echo", "5.66")) == "5.66\n"
+    assert doctor_machine.run(("false",)) is None
+    assert doctor_machine.run(("echo", "5.66")) == "5.66\n"

@@ -223,6 +223,12 @@ RULES: dict[str, Rule] = {
     "bleagent.records_options": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.tokens_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.status": JOB,
+    # What may leave the machine, and the machine that it is told of.
+    "bleagent.bundle": JOB,
+    "bleagent.redaction": Rule(
+        never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "urllib.parse"}
+    ),
+    "bleagent.bundle_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.status_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.simulate_cli": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer", "bleagent.simulator"},
