@@ -15,7 +15,7 @@ from protocol import Secret
 from . import __version__
 from .bundle import HEADER, Part, as_json, cleaned, database
 from .config import Config, load_config
-from .config.secrets import DEFAULT_KEY, credentials_directory
+from .config.secrets import DEFAULT_KEY, service_credentials
 from .config.shown import identities, secret_places, shown
 from .doctor_machine import look, run
 from .errors import AgentError, ConfigError, SecretError
@@ -94,7 +94,7 @@ def _secrets(config: Config | None) -> tuple[Mapping[str, Secret], list[str]]:
     unread: list[str] = []
     if config is None:
         return found, unread
-    folder = credentials_directory()
+    folder = service_credentials()
     for name, source in secret_places(config):
         try:
             found[name] = source.read(folder)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .adapters.bluez.faults import BusDenied
 from .adapters.bluez.stack import BluezStack
-from .doctor import Machine, Report, Stack, examine
+from .doctor import Machine, Stack, examine
+from .doctor_check import Report
 from .errors import LinkError, RadioUnavailable
 
 RUN_TIMEOUT = 5.0

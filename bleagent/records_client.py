@@ -16,7 +16,7 @@ from protocol import Secret
 
 from .certificate import pinned, read_certificate
 from .config import Config, load_config
-from .config.secrets import credentials_directory, load_http_token
+from .config.secrets import load_http_token, service_credentials
 from .errors import AgentError, ConfigError, SecretError
 from .vault import read_secret, without_line_end
 
@@ -136,7 +136,7 @@ def _url_of(config: Config) -> str:
 
 def _token_of(config: Config) -> Secret:
     try:
-        return load_http_token(config, credentials_directory())
+        return load_http_token(config, service_credentials())
     except SecretError as error:
         raise SecretError(f"{error}; to this command --token-file can name the file") from None
 

@@ -191,6 +191,12 @@ RULES: dict[str, Rule] = {
     ),
     # The doctor reads what it is told of a machine; this one machine is looked at beside it.
     "bleagent.doctor": JOB,
+    "bleagent.doctor_check": JOB,
+    "bleagent.doctor_site": JOB,
+    "bleagent.doctor_site_machine": Rule(
+        never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.adapters"})
+    ),
+    "bleagent.doctor_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.doctor_machine": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING,
         may=frozenset({"bleagent.adapters.bluez"}),
