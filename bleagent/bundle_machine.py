@@ -132,7 +132,14 @@ def _store(config: Config | None) -> dict[str, Any]:
 
 def _journal(command: Callable[[tuple[str, ...]], str | None]) -> str:
     said = command(
-        ("journalctl", f"--unit={UNIT}", f"--lines={LINES}", "--output=short-iso", "--no-pager")
+        (
+            "journalctl",
+            f"--unit={UNIT}",
+            f"--lines={LINES}",
+            "--output=short-iso",
+            "--no-hostname",
+            "--no-pager",
+        )
     )
     return (
         "not to be read here (journalctl; root or the group systemd-journal)"
