@@ -45,14 +45,13 @@ from .http.server import Server, make_server
 from .http.tls import Tls
 from .http.tokens import TokenParts
 from .issued_tokens import IssuedTokens
-from .model import LockFacts
+from .model import LockFacts, Step
 from .operation_log import OperationLog
 from .policy import Listening
 from .ports import Bluetooth, LockRadio
 from .pushing import Pushing
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
-from .readiness import Readiness
 from .retention import forget_operations
 from .session import LinkPorts
 from .sharing import Sharings
@@ -145,7 +144,8 @@ async def _serve(
         operations = Doors(doors, ports, supervisor, tasks, watching.doors, allowed=allowed)
         pushing = Pushing(config, found, store, clock, bell)
         metrics = watching.shown(operations, cloud, radio, pushing.states)
-        watchdog = _watchdog(clock, metrics.readiness)
+        manager = SystemdManager()
+        watchdog = Watchdog(clock, manager, metrics.readiness, wanted=manager.watchdog)
 
         def ready(port: int) -> None:
             watchdog.listens()
@@ -209,10 +209,14 @@ async def _reach(
     def keep_address(lock: str, address: str) -> None:
         tasks.start_soon(_keep_address, store, lock, address)
 
+    def reached(lock: str, step: Step) -> None:
+        supervisor.reached(lock, step)
+
     listeners = Listeners(
         wants_connection=lambda lock, _: supervisor.called(lock),
         proved=keep_address,
         full=lambda _, holding: supervisor.make_room(holding),
+        reached=reached,
     )
     facts = [door.facts for door in doors.values()]
     radio = await _radio(config, bluetooth, clock, facts, store, listeners)
@@ -227,13 +231,6 @@ async def _reach(
     return supervisor, radio
 
 
-def _watchdog(clock: SystemClock, readiness: Readiness) -> Watchdog:
-    manager = SystemdManager()
-    return Watchdog(
-        clock, manager, readiness.parts, lambda: readiness.store_error, wanted=manager.watchdog
-    )
-
-
 async def _listen(
     config: Config,
     parts: HttpParts,
@@ -243,14 +240,14 @@ async def _listen(
     """Serve requests until told to stop. Raises ListenError."""
     http = config.http
     settings = ListenSettings(
-        host=http.host if http.tcp else None, port=http.port, path=http.socket,
+        host=http.host if http.over_tcp else None, port=http.port, path=config.http_socket,
         group=http.socket_group, inherited=handed_over(os.environ, os.getpid()),
         secured=parts.tls is not None,
     )  # fmt: skip
     with listening(settings) as listeners:
 
         def ready() -> None:
-            log.info("agent.ready", port=listeners.port, socket=str(http.socket or ""))
+            log.info("agent.ready", port=listeners.port, socket=str(config.http_socket or ""))
             on_ready(listeners.port)
 
         app = guarded(parts, listeners.names, http.allowed_hosts)

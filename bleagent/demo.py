@@ -34,6 +34,7 @@ from protocol.observer import Observer, Seen
 from .clock import SystemClock
 from .demo_hand import by_hand
 from .demo_records import ALONE, POWERED_FOR, people, remembered
+from .demo_stay import SOCKET, ways_in
 from .simulator.cloud_actions import CloudLock
 from .simulator.cloud_faults import Fault, FaultKind
 from .simulator.profiles import profile
@@ -151,15 +152,15 @@ class Demo:
                     async with httpx.AsyncClient(
                         base_url=url, headers=headers, timeout=40, trust_env=False
                     ) as client:
-                        await self._scenes(client, base_url)
+                        await self._scenes(client, base_url, Path(folder) / SOCKET)
                     if keep:
                         await self._stay(url, Path(folder))
 
-    async def _scenes(self, client: httpx.AsyncClient, base_url: str) -> None:
+    async def _scenes(self, client: httpx.AsyncClient, base_url: str, socket: Path) -> None:
         await self._alone()
         await self._open(client)
         await self._again(client)
-        await self._still_connected(client)
+        await self._still_connected(socket)
         await remembered(self, client)
         await self._sealed_twice(base_url)
         await self._offline(client)
@@ -195,14 +196,18 @@ class Demo:
             seen=f"the same answer again, the lock still counts {self.opened}",
         )
 
-    async def _still_connected(self, client: httpx.AsyncClient) -> None:
+    async def _still_connected(self, socket: Path) -> None:
         await anyio.sleep(REST)
         before = self.opened
-        answer = await self._unlock(client, "second-key")
+        through = httpx.AsyncHTTPTransport(uds=str(socket))
+        async with httpx.AsyncClient(
+            transport=through, base_url="http://localhost", timeout=40
+        ) as client:
+            answer = await self._unlock(client, "second-key")
         body = answer.json()
         self._steps(body)
         self.story.claim(
-            "a second opening needed no connecting",
+            "a second opening, through the Unix socket without a token, needed no connecting",
             ok=body.get("outcome") == "confirmed"
             and "connect" not in body.get("steps", {})
             and self.opened == before + 1,
@@ -289,6 +294,8 @@ class Demo:
                 door=DOOR,
                 device=DEVICE,
                 uuid=self.keys.uuid,
+                socket=SOCKET,
+                uid=os.getuid(),
             )
         )
         return config
@@ -323,20 +330,8 @@ class Demo:
             await process.aclose()
 
     async def _stay(self, url: str, folder: Path) -> None:
-        say = self.story.say
-        say("")
-        say("It goes on running until you press Ctrl-C. Try:")
-        say(f"  curl -H 'Authorization: Bearer {self.token}' {url}/v1/locks")
-        say(
-            f"  curl -X POST -H 'Authorization: Bearer {self.token}' "
-            f'-H "Idempotency-Key: $RANDOM" {url}/v1/locks/{DOOR}/unlock'
-        )
-        # Out of a venv that nobody has entered, its name alone would not be found.
-        us = sys.argv[0] if Path(sys.argv[0]).name == "bleagent" else "bleagent"
-        records = f"  {us} records --url {url} --token-file {folder}/token"
-        say(records)
-        say(f"{records} --follow")
-        say(f"  tail -f {folder}/daemon.log")
+        for line in ("", *ways_in(url, folder, self.token, DOOR)):
+            self.story.say(line)
         await anyio.sleep_forever()
 
 
@@ -349,7 +344,11 @@ state_dir = "{folder}/state"
 
 [http]
 port = 0
+socket = "{folder}/{socket}"
 token = {{ file = "{folder}/token" }}
+
+[[http.users]]
+uid = {uid}
 
 [cloud]
 base_url = "{base_url}"

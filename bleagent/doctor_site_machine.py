@@ -149,7 +149,9 @@ def _is_service(socket: SocketFile | None) -> bool:
 
 
 def _socket(config: Config) -> SocketFile | None:
-    path = config.http.socket or SERVICE_SOCKET
+    path = config.http.socket or (SERVICE_SOCKET if SERVICE_SOCKET.exists() else config.http_socket)
+    if path is None:
+        return None
     try:
         found = path.stat()
     except OSError:

@@ -48,7 +48,9 @@ class Phase(StrEnum):
 class Step(StrEnum):
     """Steps of an operation that are timed and shown."""
 
-    CONNECT = "connect"
+    HEARD = "heard"  # the lock's advertisement
+    TURN = "turn"  # of this connection, at the adapter
+    CONNECT = "connect"  # with the discovery of its services, which is one call of the stack
     DEVICE_INFO = "device_info"
     PAIR = "pair"
     CONFIG = "config"

@@ -19,7 +19,7 @@ from protocol import LocalProtocolError
 
 from .beside import Beside
 from .errors import AgentError, LinkLost
-from .model import LockFacts, Priority
+from .model import LockFacts, Priority, Step
 from .policy import Connection, Policy
 from .room import Claim, Keeping
 from .session import LinkPorts, LockSession, Mark, open_session
@@ -156,6 +156,10 @@ class LockOwner:
         self._call_after = now + CALL_AGAIN
         self._ask_until(now + CALL_STAY)
         return True
+
+    def reached(self, step: Step) -> None:
+        """How far the connection has come that is being made: those who wait are told."""
+        self._waiting.mark(step)
 
     def time_known(self) -> None:
         """We know the time by now: come back for records that were left for want of it."""

@@ -113,10 +113,10 @@ def find_daemon(config: Path | None, url: str | None, token_file: Path | None) -
     socket = None
     if url is not None:
         _require_safe(url)
-    elif read is not None and read.http.tcp:
+    elif read is not None and read.http.over_tcp:
         url = _url_of(read)
     elif read is not None:
-        url, socket = "http://localhost", read.http.socket
+        url, socket = "http://localhost", read.http_socket
     if read is not None and read.http.tls is not None and str(url).startswith("https:"):
         certificate = read.http.tls.certificate
     if token_file is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from anyio.abc import TaskGroup
 
-from .model import LockFacts
+from .model import LockFacts, Step
 from .owner import Fault, LockOwner
 from .policy import Policy
 from .session import LinkPorts
@@ -39,6 +39,10 @@ class Supervisor:
     def called(self, lock: str) -> None:
         """A lock says by its advertisement that it has something to tell."""
         self._owners[lock].called()
+
+    def reached(self, lock: str, step: Step) -> None:
+        """How far the connection has come that is being made."""
+        self._owners[lock].reached(step)
 
     def time_known(self) -> None:
         """We know the time, and did not before."""

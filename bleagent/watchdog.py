@@ -10,15 +10,15 @@ found is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import anyio
 import structlog
 
 from . import logs
-from .errors import RadioBusy, StoreError, StoreFull
+from .errors import RadioBusy, StoreFull
 from .ports import Clock, ServiceManager
-from .readiness import Part, shut_by
+from .readiness import Part, Readiness, shut_by
 
 log = structlog.get_logger()
 
@@ -52,16 +52,14 @@ class Watchdog:
         self,
         clock: Clock,
         manager: ServiceManager,
-        parts: Callable[[], Mapping[str, Part]],
-        store: Callable[[], StoreError | None],
+        readiness: Readiness,
         *,
         wanted: float | None = None,
     ) -> None:
-        """``store`` says what is wrong with it now; a word is ``wanted`` within so many seconds."""
+        """A word is ``wanted`` within so many seconds; ``None``: none is."""
         self._clock = clock
         self._manager = manager
-        self._parts = parts
-        self._store = store
+        self._readiness = readiness
         self._wanted = wanted
         self._beat = BEAT if wanted is None else min(BEAT, wanted / WORDS)
         self._deaf_since = math.inf
@@ -88,7 +86,7 @@ class Watchdog:
             late = self._clock.now() - wanted
 
     def _look(self, late: float) -> None:
-        parts = self._parts()
+        parts = self._readiness.parts()
         wrong = self._judge(parts, late)
         if (wrong is None) != (self.wrong is None) and self._wanted is not None:
             if wrong is None:
@@ -119,7 +117,7 @@ class Watchdog:
     def _judge(self, parts: Mapping[str, Part], late: float) -> str | None:
         if late > LATE:
             return f"the event loop was {late:.1f} s late"
-        error = self._store()
+        error = self._readiness.store_error
         # A restart makes no room on a disk.
         if error is not None and not isinstance(error, StoreFull):
             return f"the store: {error}"

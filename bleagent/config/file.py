@@ -25,7 +25,7 @@ from protocol.dpmap import LockGeneration
 
 from .base import Section, mismatch
 from .errors import explain
-from .http import HttpConfig, check_users, loopback
+from .http import LONGEST_PATH, HttpConfig, check_users, loopback
 from .radio import LockRadioConfig, RadioConfig, check_radio
 from .secret_source import SecretSource, absolute
 from .sinks import RecordsConfig, SinkConfig, check_sinks
@@ -232,11 +232,23 @@ class Config(Section):
         only = any(lock.strategies.sharing is SharingLock.ONLY_LOCK for lock in self.locks)
         if only and len(self.locks) > 1:
             raise mismatch('sharing = "only_lock" with more than one lock', '"named"')
+        if (path := self.http_socket) is not None and len(str(path).encode()) > LONGEST_PATH:
+            raise mismatch(
+                f"no [http] socket, and a state_dir too long for {path.name} in it",
+                f"a socket of at most {LONGEST_PATH} bytes, or a port",
+            )
         check_radio(self.radio, self.locks)
         check_sinks(self.sinks)
         check_users(self.http.users, [lock.name for lock in self.locks])
         check_webhooks(self.webhooks, (lock.name for lock in self.locks))
         return self
+
+    @property
+    def http_socket(self) -> Path | None:
+        """The Unix socket: one in the state directory, where nothing is said of any listener."""
+        if self.http.socket is not None or self.http.over_tcp:
+            return self.http.socket
+        return self.state_dir / "http.sock"
 
     @property
     def digest(self) -> str:

@@ -20,6 +20,8 @@ from .base import Section, mismatch
 from .errors import WHOLE
 from .secret_source import SecretSource, absolute
 
+LONGEST_PATH = 100
+"""Bytes of a Unix socket's path: sockaddr_un has 108."""
 _NOBODY = 65534  # what every foreign uid looks like from within a user name space
 
 
@@ -47,7 +49,7 @@ def _host(name: str) -> str:
 
 
 def _socket_path(path: Path) -> Path:
-    if len(str(absolute(path)).encode()) > 100:  # sockaddr_un has 108 bytes
+    if len(str(absolute(path)).encode()) > LONGEST_PATH:
         raise ValueError
     return path
 
@@ -119,9 +121,12 @@ def check_users(users: tuple[HttpUser, ...], locks: Collection[str]) -> None:
 
 
 class HttpConfig(Section):
-    """The HTTP trigger: TCP (without TLS on loopback only), a Unix socket, or both."""
+    """The HTTP trigger: a Unix socket, TCP where it is asked for, or both.
 
-    tcp: bool = Field(default=True, description="true or false: listen on host and port")
+    TCP is asked for by ``tcp``, or by saying anything about it; without TLS on loopback only.
+    """
+
+    tcp: bool | None = Field(default=None, description="true or false: listen on host and port")
     host: Annotated[str, AfterValidator(_host)] = Field(
         default="127.0.0.1", description="an address such as 127.0.0.1, or a name"
     )
@@ -146,16 +151,20 @@ class HttpConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.socket is None:
-            if not self.tcp:
-                raise mismatch("neither tcp nor socket", "at least one of them")
-            if self.socket_group is not None:
-                raise mismatch("socket_group without socket", "both")
+        if self.socket is None and self.socket_group is not None:
+            raise mismatch("socket_group without socket", "both")
         if self.tls is None and not _is_loopback(self.host):
             raise mismatch(
                 f'host "{self.host}" without tls',
                 "a loopback address, or tls too: others on the network would read the token",
             )
-        if self.tls is not None and not self.tcp:
+        if self.tls is not None and not self.over_tcp:
             raise mismatch("tls without tcp", "both: the Unix socket needs none")
         return self
+
+    @property
+    def over_tcp(self) -> bool:
+        """Whether to listen on ``host`` and ``port``."""
+        if self.tcp is not None:
+            return self.tcp
+        return not self.model_fields_set.isdisjoint(("host", "port", "tls"))

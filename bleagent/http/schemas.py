@@ -47,9 +47,9 @@ class Operation(Answer):
     requested_at: Time
     outcome: Outcome | None
     steps: dict[str, float] = Field(
-        description="Seconds from the request to the end of each step: connect (waiting for the "
-        "advertisement, connecting and discovery), device_info, pair, config, check_code, "
-        "instruction, commit, write, ack. Those that it had, or has had so far."
+        description="Seconds from the request to the end of each step: heard (the lock's "
+        "advertisement), turn (at the adapter), connect (with discovery), device_info, pair, "
+        "config, check_code, instruction, commit, write, ack. Those that it had, or has had so far."
     )
     code: str | None = Field(default=None, description="Why it ended so.")
     by: Literal["lock", "cloud"] | None = Field(default=None, description="Who spoke.")

@@ -19,7 +19,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from bleagent.errors import LinkError, RadioBusy, RadioStuck, RadioUnavailable
-from bleagent.model import AdapterInfo, LockFacts, Priority, Sighting
+from bleagent.model import AdapterInfo, LockFacts, Priority, Sighting, Step
 from bleagent.ports import Bluetooth, Clock, LockLink, ServiceManager
 
 from .airtime import LockAir, RadioAir, Usage
@@ -238,7 +238,9 @@ class BluetoothRadio:
         try:
             while not attempt.connected:
                 choice = await self._heard(lock, until)
+                self._listeners.reached(lock.name, Step.HEARD)
                 async with self._turn(choice.antenna, attempt, until) as turn:
+                    self._listeners.reached(lock.name, Step.TURN)
                     # Much can happen while one waits for one's turn.
                     current = self._chooser.choose(lock.name, only=choice.antenna)
                     if current is None:

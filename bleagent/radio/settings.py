@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bleagent.model import Sighting
+from bleagent.model import Sighting, Step
 
 from .recovery import Remedy
 
@@ -30,9 +30,11 @@ class Listeners:
     ``treated``: an adapter, a rung of its ladder, and what came of it.
     ``full``: an adapter on which somebody waits for a slot, and the locks that hold one; says
     whether one of them is left.
+    ``reached``: a lock that is being connected to, and how far that has come.
     """
 
     wants_connection: Callable[[str, Sighting], None] = lambda *_: None
     proved: Callable[[str, str], None] = lambda *_: None
     treated: Callable[[str, Remedy, str], None] = lambda *_: None
     full: Callable[[str, list[str]], bool] = lambda *_: False
+    reached: Callable[[str, Step], None] = lambda *_: None

@@ -76,6 +76,7 @@ def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
         "# uid",
         "# wx_app_id",
         "# socket",
+        "# tcp",
         "# adapters",
         "# adapter",
         "# name",
@@ -137,7 +138,36 @@ def test_users_are_looked_up_on_this_machine(tmp_path: Path) -> None:
     http = load_config(written(tmp_path, HTTP + more + users + CLOUD + LOCK)).http
     assert [one.uids for one in http.users] == [{0}, {7}, set()]
     assert [one.gids for one in http.users] == [set(), set(), {0}]
-    assert (http.tcp, http.socket) == (False, Path("/run/bleagent/http.sock"))
+    assert (http.over_tcp, http.socket) == (False, Path("/run/bleagent/http.sock"))
+
+
+@pytest.mark.parametrize(
+    ("more", "over_tcp", "socket"),
+    [
+        ("", False, "/var/lib/bleagent/http.sock"),
+        ("tcp = false\n", False, "/var/lib/bleagent/http.sock"),
+        ('tcp = false\nsocket = "/s"\n', False, "/s"),
+        ('socket = "/s"\n', False, "/s"),
+        ("tcp = true\n", True, None),
+        ("port = 8580\n", True, None),
+        ('host = "127.0.0.1"\n', True, None),
+        ('tls = { certificate = "/c", key = { file = "/k" } }\n', True, None),
+        ('port = 1\nsocket = "/s"\n', True, "/s"),
+    ],
+)
+def test_it_is_a_unix_socket_unless_tcp_is_asked_for(
+    tmp_path: Path, more: str, socket: str | None, *, over_tcp: bool
+) -> None:
+    config = load_config(written(tmp_path, HTTP + more + CLOUD + LOCK))
+    assert config.http.over_tcp is over_tcp
+    assert config.http_socket == (None if socket is None else Path(socket))
+
+
+def test_a_state_directory_can_be_too_long_for_a_socket(tmp_path: Path) -> None:
+    state = f'state_dir = "/{"x" * 100}"\n'
+    said = complaint(tmp_path, state + HTTP + CLOUD + LOCK)
+    assert "no [http] socket, and a state_dir too long for http.sock in it" in said
+    load_config(written(tmp_path, state + HTTP + "port = 1\n" + CLOUD + LOCK))
 
 
 def test_what_users_may_do_is_all_unless_it_is_said(tmp_path: Path) -> None:
@@ -162,7 +192,6 @@ PATH_OF_SOCKET = "expected the absolute path of a Unix socket, of at most 100 by
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        (HTTP + "tcp = false\n", "http: found neither tcp nor socket, expected at least"),
         (HTTP + 'socket = "run/x"\n', f'http.socket: found "run/x", {PATH_OF_SOCKET}'),
         (HTTP + f'socket = "/{"x" * 100}"\n', PATH_OF_SOCKET),
         (HTTP + 'socket_group = "x"\n', "http: found socket_group without socket, expected both"),

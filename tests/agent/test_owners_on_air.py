@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from bleagent.errors import AgentError, StoreError
-from bleagent.model import Priority, Proven
+from bleagent.model import Priority, Proven, Step
 from bleagent.policy import Backlog, Connection, Policy
 from bleagent.radio import RadioSettings
 from bleagent.room import Keeping
@@ -42,7 +42,10 @@ def supervise(
         for number in range(1, locks + 1)
     }
     supervisor = Supervisor(owned, links, air.tasks)
-    listeners = replace(radio._listeners, full=lambda _, holding: supervisor.make_room(holding))
+    listeners = replace(
+        radio._listeners, full=lambda _, holding: supervisor.make_room(holding),
+        reached=supervisor.reached,
+    )  # fmt: skip
     radio._listeners = listeners
     return supervisor
 
@@ -50,6 +53,24 @@ def supervise(
 def connects(air: Air) -> list[str]:
     """Whom was tried to connect to."""
     return [address for _, call, _, address in air.bluetooth.calls if call == "connect"]
+
+
+def test_who_waits_is_told_how_far_the_connection_has_come() -> None:
+    async def story(air: Air) -> None:
+        steps: list[tuple[Step, float]] = []
+        asked = air.clock.now()
+
+        def mark(step: Step) -> None:
+            steps.append((step, air.clock.now() - asked))
+
+        async with supervise(air).owner("lock-1").use(Priority.OPERATION, mark):
+            pass
+        assert [step for step, _ in steps] == [
+            Step.HEARD, Step.TURN, Step.CONNECT, Step.DEVICE_INFO, Step.PAIR,
+        ]  # fmt: skip
+        assert steps[0][1] > 0  # the lock had not been heard before
+
+    rehearse(story)
 
 
 def test_whoever_does_not_stand_the_handshake_makes_way_for_the_lock() -> None:

@@ -30,7 +30,7 @@ def configured(folder: Path, http: str = "", token: str | None = None) -> Path:
 @pytest.mark.parametrize(
     ("http", "url"),
     [
-        ("", "http://127.0.0.1:8580"),
+        ("tcp = true", "http://127.0.0.1:8580"),
         ("port = 81", "http://127.0.0.1:81"),
         ('host = "::1"', "http://[::1]:8580"),
         ('host = "localhost"', "http://localhost:8580"),

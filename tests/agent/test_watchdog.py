@@ -54,10 +54,7 @@ class Site:
             air=lambda: RadioAir(adapters=self.adapters, locks={}),
         )  # fmt: skip
         self.readiness = Readiness(told)
-        self.watchdog = Watchdog(
-            self.clock, self.manager, self.readiness.parts, lambda: self.readiness.store_error,
-            wanted=wanted,
-        )  # fmt: skip
+        self.watchdog = Watchdog(self.clock, self.manager, self.readiness, wanted=wanted)
 
     async def _answer(self) -> None:
         await self.ask()
@@ -228,12 +225,14 @@ def test_what_a_restart_would_not_mend_is_no_reason_for_one(
 
 
 def test_a_fault_in_looking_ends_no_daemon() -> None:
-    async def main() -> None:
-        def broken() -> dict[str, Part]:
+    class Broken(Readiness):
+        def parts(self) -> dict[str, Part]:
             raise ValueError("a fault of ours")
 
+    async def main() -> None:
         manager = ToldManager()
-        watchdog = Watchdog(LoopClock(), manager, broken, lambda: None, wanted=WANTED)
+        broken = Broken(watched(LoopClock(), TinyShelf()))
+        watchdog = Watchdog(LoopClock(), manager, broken, wanted=WANTED)
         with anyio.move_on_after(100):
             await watchdog.run()
         assert manager.told.count("WATCHDOG=1") > 10

@@ -31,7 +31,7 @@ def test_every_claim_of_the_demo_is_true() -> None:
     assert [claim["name"] for claim in last["claims"]] == [
         "opened once",
         "a repeated key opened nothing",
-        "a second opening needed no connecting",
+        "a second opening, through the Unix socket without a token, needed no connecting",
         "what the lock remembered stands in the cloud, once and in order",
         "next_sn adopted",
         "a replayed number was thrown out by the lock",
