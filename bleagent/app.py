@@ -58,7 +58,6 @@ from .sharing import Sharings
 from .stall import StallWatch
 from .supervisor import Supervisor
 from .unlock import Ports
-from .watchdog import Watchdog
 from .watching import Watching
 
 log = structlog.get_logger()
@@ -144,8 +143,7 @@ async def _serve(
         operations = Doors(doors, ports, supervisor, tasks, watching.doors, allowed=allowed)
         pushing = Pushing(config, found, store, clock, bell)
         metrics = watching.shown(operations, cloud, radio, pushing.states)
-        manager = SystemdManager()
-        watchdog = Watchdog(clock, manager, metrics.readiness, wanted=manager.watchdog)
+        watchdog = watching.watchdog(metrics.readiness)
 
         def ready(port: int) -> None:
             watchdog.listens()

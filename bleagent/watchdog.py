@@ -80,6 +80,7 @@ class Watchdog:
             except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
                 log.error("watchdog.fault", **logs.fault(error))  # noqa: TRY400 - no message
                 self._live()
+                self._begin(Part())
             beat = self._beat if self._ready else SOON
             wanted = self._clock.now() + beat
             await anyio.sleep(beat)
@@ -96,18 +97,19 @@ class Watchdog:
         self.wrong = wrong
         if wrong is None:
             self._live()
-        if not self._ready:
-            self._begin(parts["radio"])
+        self._begin(parts["radio"])
         status = status_of(parts)
         if status != self._status:
             self._status = status
             self._manager.notify(f"STATUS={status}")
 
     def _begin(self, radio: Part) -> None:
-        if radio.ok and self._listens:
+        if self._ready or not self._listens:
+            return
+        if radio.ok:
             self._ready = True
             self._manager.notify("READY=1")
-        elif self._listens:
+        else:
             self._manager.notify(f"EXTEND_TIMEOUT_USEC={PATIENCE * 1e6:.0f}")
 
     def _live(self) -> None:

@@ -233,8 +233,10 @@ def test_a_fault_in_looking_ends_no_daemon() -> None:
         manager = ToldManager()
         broken = Broken(watched(LoopClock(), TinyShelf()))
         watchdog = Watchdog(LoopClock(), manager, broken, wanted=WANTED)
+        watchdog.listens()
         with anyio.move_on_after(100):
             await watchdog.run()
+        assert manager.told.count("READY=1") == 1
         assert manager.told.count("WATCHDOG=1") > 10
 
     virtual_time.run(main)
