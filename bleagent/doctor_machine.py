@@ -68,8 +68,13 @@ def run(command: tuple[str, ...]) -> str | None:
     """What it prints; ``None`` if there is no such program, it failed, or it took too long."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed commands of ours
-            command, capture_output=True, text=True, timeout=RUN_TIMEOUT, check=True
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=RUN_TIMEOUT,
+            check=True,
         )
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+    except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout

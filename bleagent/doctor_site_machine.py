@@ -108,10 +108,12 @@ def _state(path: Path) -> State:
 def _vault(config: Config, credentials: Path | None) -> AgentError | str:
     """Opens everything that a start has to open, and writes nothing: no key is made."""
     looking = config.vault.model_copy(update={"create": False})
-    default = config.vault.key is None and not (config.state_dir / DEFAULT_KEY).exists()
+    source = config.vault.key
+    path = config.state_dir / DEFAULT_KEY if source is None else source.file
+    missing = config.vault.create and path is not None and not path.exists()
     try:
         sealed = sealed_now(config.state_dir)
-        if default and not sealed:
+        if missing and not sealed:
             return "there is none yet, and nothing sealed: the first start makes it"
         keys = load_vault_keys(
             config.model_copy(update={"vault": looking}), credentials, new_nonce=lambda: bytes(12)

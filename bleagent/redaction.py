@@ -42,7 +42,7 @@ class Redaction:
                 text = text.replace(written, f"<{name}>")
         text = _ADDRESS.sub("<address>", text)
         lines = []
-        for line in text.splitlines():
+        for line in text.removesuffix("\n").split("\n"):  # a key can have other line ends in it
             found = self.found(line.encode())
             lines.append(f"[left out: {', '.join(found)} stood here]" if found else line)
         return "".join(f"{line}\n" for line in lines)
@@ -53,10 +53,10 @@ class Redaction:
 
 
 def _parts(value: bytes) -> list[bytes]:
-    """The secret itself; of one of many lines, such as a PEM, each line that is one."""
-    lines = [line for line in value.splitlines() if line and not line.startswith(b"-----")]
-    whole = value.strip(b"\r\n")
-    return [whole] if len(lines) < 2 and whole else lines
+    """The secret itself; of a PEM each line of it."""
+    if not value.startswith(b"-----"):
+        return [whole] if (whole := value.strip(b"\r\n")) else []
+    return [line for line in value.splitlines() if line and not line.startswith(b"-----")]
 
 
 def _forms(value: bytes) -> set[bytes]:

@@ -172,11 +172,22 @@ def test_a_configuration_with_a_mistake_is_told_without_its_values(tmp_path: Pat
 
 
 def test_a_secret_across_lines_costs_the_whole_part() -> None:
-    redaction = Redaction({"key": Secret(b"two\nhalves-of-a-key\n")}, {})
-    assert redaction.found(b"halves-of-a-key") == ["key"]
-    across = Redaction({"key": Secret(b"two,halves")}, {})
-    clean = cleaned([Part(name="x", text="a\ntwo,halves\n")], across, all_known=True)
-    assert clean[0].text == "a\n[left out: key stood here]\n"
+    redaction = Redaction({"key": Secret(b"two\nhalves\n")}, {})
+    clean = cleaned([Part(name="x", text="a\ntwo\nhalves\n")], redaction, all_known=True)
+    assert clean[0].text == "left out: a secret stood in it\n"
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x1c", "\x85", "\r"])
+def test_what_python_calls_a_line_end_hides_no_key(end: str) -> None:
+    key = f"half of it{end}and the other"
+    redaction = Redaction({"key": Secret(key.encode("latin-1"))}, {})
+    assert redaction.clean(f"a\n{key}\nb\n") == "a\n[left out: key stood here]\nb\n"
+
+
+def test_whose_lock_it_is_is_found_in_either_case() -> None:
+    redaction = Redaction({}, {"uuid": "Tuya0123456789Ab", "short": "abc"})
+    text = "tuya0123456789ab TUYA0123456789AB Tuya0123456789Ab abc\n"
+    assert redaction.clean(text) == "<uuid> <uuid> <uuid> abc\n"
 
 
 def test_every_secret_and_identity_of_a_configuration_is_known(tmp_path: Path) -> None:

@@ -285,3 +285,4 @@ def test_what_is_not_there_is_no_fault(
 def test_a_program_that_fails_says_nothing() -> None:
     assert doctor_machine.run(("false",)) is None
     assert doctor_machine.run(("echo", "5.66")) == "5.66\n"
+    assert doctor_machine.run(("printf", r"a\377b")) == "a\N{REPLACEMENT CHARACTER}b"

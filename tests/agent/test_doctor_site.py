@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from bleagent import doctor_site_machine
+from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
 from bleagent.adapters.sqlite_store.looking import sealed_now
 from bleagent.cloud.errors import CloudUnreachable
 from bleagent.config import secrets as config_secrets
@@ -35,7 +36,10 @@ from bleagent.errors import (
     StoreError,
     VaultKeyMissing,
 )
+from bleagent.model import IssuedConfig
 from bleagent.records_client import DaemonAway
+from bleagent.vault import NamedKey, VaultKeys
+from protocol import Secret
 from tests.agent.test_bundle import SECRETS, WHOSE, site
 from tests.system.canary import Canary
 
@@ -152,8 +156,11 @@ def test_a_look_finds_what_is_there_changes_nothing_and_tells_no_secret(tmp_path
 
 
 @pytest.mark.usefixtures("alone")
-def test_before_the_first_start_there_is_neither_store_nor_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_before_the_first_start_there_is_neither_store_nor_key(tmp_path: Path, named: bool) -> None:
     path = site(tmp_path)
+    if named:
+        path.write_text(f'{path.read_text()}[vault]\nkey = {{ file = "{tmp_path}/made" }}\n')
     for one in (tmp_path / "state").iterdir():
         one.unlink()
     (tmp_path / "state").rmdir()
@@ -161,9 +168,31 @@ def test_before_the_first_start_there_is_neither_store_nor_key(tmp_path: Path) -
     assert by_name["state directory"].level is Level.WARN
     assert by_name["vault key"].level is Level.OK
     assert not (tmp_path / "state").exists()
+    assert not (tmp_path / "made").exists()
     assert sealed_now(tmp_path / "state") == []
     (fault,) = looked_at(tmp_path / "nowhere")
     assert fault.name == "configuration"
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_key_that_is_gone_is_not_made_by_a_look(tmp_path: Path) -> None:
+    site_, made = tmp_path / "config.toml", tmp_path / "made"
+    site(tmp_path)
+    (tmp_path / "state/operations.db").unlink()
+    text = site_.read_text()
+    site_.write_text(f'{text}[vault]\nkey = {{ file = "{made}" }}\n')
+
+    async def main() -> None:
+        key = Secret(bytes(32))
+        keys = VaultKeys(current=NamedKey("x", key), new_nonce=lambda: bytes(12))
+        with StateDirectory(tmp_path / "state") as directory, SqliteStore(directory, keys) as store:
+            config = IssuedConfig(lock_random=None, lock_record=None, fetched_at=1.0)
+            await store.memory.keep_issued_config("front", config)
+
+    anyio.run(main)
+    by_name = {one.name: one for one in looked_at(site_)}
+    assert by_name["vault key"].level is Level.FAIL
+    assert not made.exists()
 
 
 def test_a_store_of_somebody_else_is_not_looked_into(tmp_path: Path) -> None:
