@@ -66,6 +66,8 @@ TRUST_INTERVAL = 600.0
 """Seconds between looks at the cloud's clock."""
 TRUST_RETRY = 5.0
 """Seconds before the next look while the clock is not trusted."""
+OPENING = 600.0
+"""Seconds that opening the store may take, brought to a newer form or after a cut of the power."""
 STOP_GRACE = 30.0
 """Seconds for running operations when told to stop."""
 
@@ -83,6 +85,9 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
         keys = load_vault_keys(config, credentials, new_nonce=_nonce)
         sinks = tuple(sink.named for sink in config.sinks)
         capacity = config.records.capacity
+        SystemdManager().notify(
+            f"STATUS=opening the store\nEXTEND_TIMEOUT_USEC={OPENING * 1e6:.0f}"
+        )
         with SqliteStore(
             directory, keys, sinks=sinks, capacity=capacity, subscriptions=tuple(config.webhooks)
         ) as store:
@@ -138,6 +143,12 @@ async def _serve(
         operations = Doors(doors, ports, supervisor, tasks, watching.doors, allowed=allowed)
         pushing = Pushing(config, found, store, clock, bell)
         metrics = watching.shown(operations, cloud, radio, pushing.states)
+        watchdog = watching.watchdog(metrics.readiness)
+
+        def ready(port: int) -> None:
+            watchdog.listens()
+            on_ready(port)
+
         parts = HttpParts(
             doors=operations,
             ledger=store.ledger,
@@ -162,6 +173,7 @@ async def _serve(
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
         tasks.start_soon(stall.run)
         tasks.start_soon(metrics.readiness.run)
+        tasks.start_soon(watchdog.run)
         tasks.start_soon(carrying.run)
         tasks.start_soon(pushing.run)
         tasks.start_soon(forget_operations, store.ledger, clock, operations.settled)
@@ -171,7 +183,7 @@ async def _serve(
         supervisor.start()
         if store.without_records is None:
             tasks.start_soon(_seal_anew, store, audit)
-        await _listen(config, parts, on_ready, bell.close)
+        await _listen(config, parts, ready, bell.close)
         supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
@@ -234,7 +246,6 @@ async def _listen(
 
         def ready() -> None:
             log.info("agent.ready", port=listeners.port, socket=str(config.http_socket or ""))
-            SystemdManager().notify("READY=1")
             on_ready(listeners.port)
 
         app = guarded(parts, listeners.names, http.allowed_hosts)

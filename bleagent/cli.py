@@ -6,15 +6,15 @@ import json
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import anyio
 import typer
 
 from bleagent import __version__
 from bleagent.audit_cli import audit_app
+from bleagent.bundle_cli import support_bundle
 from bleagent.cloud_cli import cloud_app
 from bleagent.decode import (
     ARROWS,
@@ -25,17 +25,16 @@ from bleagent.decode import (
     to_json,
     to_text,
 )
+from bleagent.doctor_cli import doctor
 from bleagent.openapi_cli import openapi
 from bleagent.records_cli import records_app
 from bleagent.simulate_cli import simulate
+from bleagent.status_cli import status
 from bleagent.tokens_cli import tokens_app
 from protocol.capture import Capture, CaptureError, format_capture, parse_capture
 from protocol.dpmap import DpMap, LockGeneration
 from protocol.observer import Observation, Seen, observe_capture
 from protocol.rekey import RekeyError, rekey_capture
-
-if TYPE_CHECKING:
-    from bleagent.doctor import Check, Report
 
 UNREADABLE = 1
 UNUSABLE = 2
@@ -50,6 +49,9 @@ app.add_typer(records_app, name="records")
 app.add_typer(cloud_app, name="cloud")
 app.add_typer(tokens_app, name="token")
 app.command()(openapi)
+app.command()(doctor)
+app.command()(status)
+app.command("support-bundle")(support_bundle)
 app.add_typer(audit_app, name="audit")
 
 
@@ -187,42 +189,6 @@ def demo(
     except KeyboardInterrupt:
         raise typer.Exit(0 if keep else UNREADABLE) from None
     raise typer.Exit(0 if ok else UNREADABLE)
-
-
-@app.command()
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Say what of this machine keeps a lock from being reached, and what mends it.
-
-    Looks only; run it as the user that the daemon runs as. Root may see more of the kernel.
-    Exit status: 0 nothing failed (there may be warnings), 1 something did.
-    """
-    from bleagent import doctor as examination  # noqa: PLC0415 - what only this needs
-    from bleagent import doctor_machine  # noqa: PLC0415
-
-    report = anyio.run(doctor_machine.look)
-    if as_json:
-        print(json.dumps(report.to_json(), indent=1))
-    else:
-        _show_report(report, examination.to_lines)
-    raise typer.Exit(0 if report.ok else UNREADABLE)
-
-
-def _show_report(report: Report, to_lines: Callable[[Check], Iterator[str]]) -> None:
-    marks = {
-        "ok": typer.style("ok  ", fg="green"),
-        "warn": typer.style("warn", fg="yellow"),
-        "fail": typer.style("FAIL", fg="red", bold=True),
-    }
-    for check in report.checks:
-        first, *more = to_lines(check)
-        typer.echo(f"{marks[check.level]}  {first}")
-        for line in more:
-            typer.echo(f"  {line}")
-    levels = [str(one.level) for one in report.checks]
-    failed, warned = levels.count("fail"), levels.count("warn")
-    typer.echo(f"{len(levels)} checks: {failed} failed, {warned} to think about")
 
 
 @app.command()

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import configparser
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from .doctor_check import Check, Report, fail, ok, warn
 from .errors import RadioUnavailable
 from .model import AdapterInfo
 
@@ -37,6 +37,10 @@ UNITS = (
 )
 """The first that is there counts."""
 DROP_INS = "/etc/systemd/system/bluetooth.service.d"
+RIVALS = frozenset(
+    {"bluetoothctl", "btmgmt", "gatttool", "hass", "hcidump", "hcitool", "theengs-gateway"}
+)
+"""Names of processes; those of Python programs are not to be known by them."""
 SYNCHRONIZED = "/run/systemd/timesync/synchronized"
 
 POLICY_FILE = "/etc/dbus-1/system.d/bleagent-bluetooth.conf"
@@ -49,25 +53,6 @@ POLICY = """\
   </policy>
 </busconfig>
 """
-
-
-class Level(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing that was looked at; ``mend`` is what to do, empty where all is well."""
-
-    name: str
-    level: Level
-    found: str
-    expected: str
-    mend: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,40 +82,12 @@ class Machine:
     """What a program printed; ``None`` if there is none or it failed."""
 
 
-@dataclass(slots=True)
-class Report:
-    """All checks."""
-
-    checks: list[Check] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Nothing failed; warnings may be there."""
-        return all(one.level is not Level.FAIL for one in self.checks)
-
-    def to_json(self) -> dict[str, object]:
-        """``ok`` and ``checks``, each with all its fields."""
-        return {"ok": self.ok, "checks": [asdict(one) for one in self.checks]}
-
-
 def examine(machine: Machine) -> Report:
     """Look at everything."""
     report = Report()
     for check in _CHECKS:
         report.checks += check(machine)
     return report
-
-
-def to_lines(check: Check) -> Iterator[str]:
-    """One line where all is well, else also what was expected and what mends it."""
-    yield f"{check.name}: {check.found}"
-    if check.level is Level.OK:
-        return
-    yield f"    expected  {check.expected}"
-    first, *more = check.mend.splitlines() or [""]
-    if first:
-        yield f"    do        {first}"
-        yield from (f"              {line}" for line in more)
 
 
 # -- the stack
@@ -143,9 +100,9 @@ def kernel_adapter(machine: Machine) -> list[Check]:
     ]
     expected = "an adapter, such as hci0"
     if found:
-        return [_ok("kernel", ", ".join(sorted(found)), expected)]
+        return [ok("kernel", ", ".join(sorted(found)), expected)]
     mend = "dmesg | grep -i -e bluetooth -e firmware; on a Raspberry Pi: systemctl status hciuart"
-    return [_fail("kernel", "no Bluetooth adapter", expected, mend)]
+    return [fail("kernel", "no Bluetooth adapter", expected, mend)]
 
 
 def radio_switch(machine: Machine) -> list[Check]:
@@ -159,12 +116,12 @@ def radio_switch(machine: Machine) -> list[Check]:
         expected = f"{what} is not blocked"
         if _line(machine, f"{folder}/hard") == "1":
             mend = "switch it on: a key or switch of the machine, or its firmware settings"
-            checks.append(_fail("rfkill", f"{what} is blocked in hardware", expected, mend))
+            checks.append(fail("rfkill", f"{what} is blocked in hardware", expected, mend))
         elif _line(machine, f"{folder}/soft") == "1":
             mend = "rfkill unblock bluetooth"
-            checks.append(_fail("rfkill", f"{what} is blocked", expected, mend))
+            checks.append(fail("rfkill", f"{what} is blocked", expected, mend))
         else:
-            checks.append(_ok("rfkill", expected, expected))
+            checks.append(ok("rfkill", expected, expected))
     return checks
 
 
@@ -175,10 +132,10 @@ def bluetoothd(machine: Machine) -> list[Check]:
     if stack.denied:
         policy = POLICY.format(user=machine.user)
         mend = f"save this as {POLICY_FILE}, then: systemctl reload dbus\n{policy}"
-        return [_fail("bluetoothd", "D-Bus does not let us talk to it", expected, mend)]
+        return [fail("bluetoothd", "D-Bus does not let us talk to it", expected, mend)]
     if stack.fault is not None:
-        return [_fail("bluetoothd", str(stack.fault), expected, stack.fault.advice)]
-    return [_ok("bluetoothd", "answers", expected)]
+        return [fail("bluetoothd", str(stack.fault), expected, stack.fault.advice)]
+    return [ok("bluetoothd", "answers", expected)]
 
 
 def version(machine: Machine) -> list[Check]:
@@ -188,12 +145,12 @@ def version(machine: Machine) -> list[Check]:
     if found is None:
         mend = "apt install bluez"
         if machine.stack.fault is None:  # it answers; only its version is not to be had
-            return [_warn("BlueZ version", "not known", expected, "bluetoothctl --version")]
-        return [_fail("BlueZ version", "bluetoothd is not installed", expected, mend)]
+            return [warn("BlueZ version", "not known", expected, "bluetoothctl --version")]
+        return [fail("BlueZ version", "bluetoothd is not installed", expected, mend)]
     if found < OLDEST_BLUEZ:
         mend = "upgrade BlueZ; Debian 11 and Raspberry Pi OS 11 have 5.55"
-        return [_fail("BlueZ version", _dotted(found), expected, mend)]
-    return [_ok("BlueZ version", _dotted(found), expected)]
+        return [fail("BlueZ version", _dotted(found), expected, mend)]
+    return [ok("BlueZ version", _dotted(found), expected)]
 
 
 def adapters(machine: Machine) -> list[Check]:
@@ -204,19 +161,34 @@ def adapters(machine: Machine) -> list[Check]:
     expected = "an adapter, powered"
     if not stack.adapters:
         mend = "plug one in; then: bluetoothctl list"
-        return [_fail("adapter", "bluetoothd has none", expected, mend)]
+        return [fail("adapter", "bluetoothd has none", expected, mend)]
     checks = []
     anyone = any(one.powered for one in stack.adapters)
     for one in stack.adapters:
         what = f"{one.name} ({one.address})"
         if one.powered:
-            checks.append(_ok("adapter", f"{what} is on", expected))
+            checks.append(ok("adapter", f"{what} is on", expected))
             continue
         mend = f"bluetoothctl select {one.address} && bluetoothctl power on"
         # One that is on is enough; another may be off on purpose.
-        bad = _warn if anyone else _fail
+        bad = warn if anyone else fail
         checks.append(bad("adapter", f"{what} is off", expected, mend))
     return checks
+
+
+def others(machine: Machine) -> list[Check]:
+    """Whether programs run that connect to locks, or stop the scan of others."""
+    name, expected = "other programs", "none that uses the adapter beside us"
+    found = []
+    for pid in sorted((one for one in machine.names("/proc") if one.isdecimal()), key=int):
+        command = _line(machine, f"/proc/{pid}/comm")
+        if command in RIVALS:
+            found.append((command, pid))
+    if not found:
+        return [ok(name, expected, expected)]
+    told = ", ".join(f"{command} (pid {pid})" for command, pid in found)
+    mend = f"stop it, or give each an adapter of its own: kill {' '.join(pid for _, pid in found)}"
+    return [warn(name, f"{told}: it can hold a lock, or end our scan", expected, mend)]
 
 
 # -- how fast, how sturdy
@@ -240,15 +212,15 @@ def connection_interval(machine: Machine) -> list[Check]:
             continue  # only root may look
         found = f"{adapter} asks for {_ms(low)} to {_ms(high)} ms"
         good = high <= SLOW
-        checks.append(_ok(name, found, expected) if good else _warn(name, found, expected, mend))
+        checks.append(ok(name, found, expected) if good else warn(name, found, expected, mend))
     if checks:
         return checks
     low = _number(_setting(machine, "LE", "MinConnectionInterval"))
     high = _number(_setting(machine, "LE", "MaxConnectionInterval"))
     if low is None or high is None:
-        return [_warn(name, "left to the kernel: 30 to 50 ms", expected, mend)]
+        return [warn(name, "left to the kernel: 30 to 50 ms", expected, mend)]
     found = f"{MAIN_CONF} asks for {_ms(low)} to {_ms(high)} ms"
-    return [_ok(name, found, expected) if high <= SLOW else _warn(name, found, expected, mend)]
+    return [ok(name, found, expected) if high <= SLOW else warn(name, found, expected, mend)]
 
 
 def controller_mode(machine: Machine) -> list[Check]:
@@ -257,8 +229,8 @@ def controller_mode(machine: Machine) -> list[Check]:
     expected = "le or dual"
     if found == "bredr":
         mend = f"in {MAIN_CONF}: ControllerMode=le; then: systemctl restart bluetooth"
-        return [_fail("ControllerMode", found, expected, mend)]
-    return [_ok("ControllerMode", found, expected)]
+        return [fail("ControllerMode", found, expected, mend)]
+    return [ok("ControllerMode", found, expected)]
 
 
 def gatt_cache(machine: Machine) -> list[Check]:
@@ -266,9 +238,9 @@ def gatt_cache(machine: Machine) -> list[Check]:
     found = (_setting(machine, "GATT", "Cache") or "always").lower()
     expected = "always (yes is for paired devices only, and locks are not paired)"
     if found == "always":
-        return [_ok("[GATT] Cache", found, expected)]
+        return [ok("[GATT] Cache", found, expected)]
     mend = f"in {MAIN_CONF}, below [GATT]: Cache=always; then: systemctl restart bluetooth"
-    return [_warn("[GATT] Cache", f"{found}: a connection takes longer", expected, mend)]
+    return [warn("[GATT] Cache", f"{found}: a connection takes longer", expected, mend)]
 
 
 def restart(machine: Machine) -> list[Check]:
@@ -287,25 +259,27 @@ def restart(machine: Machine) -> list[Check]:
         for value in re.findall(r"(?m)^\s*Restart\s*=\s*(\S*)\s*$", text):
             found = value or "no"
     if found != "no":
-        return [_ok(name, f"Restart={found}", expected)]
+        return [ok(name, f"Restart={found}", expected)]
     mend = (
         f"mkdir -p {DROP_INS}\n"
         f"printf '[Service]\\nRestart=on-failure\\nRestartSec=1\\n' > {DROP_INS}/restart.conf\n"
         "systemctl daemon-reload"
     )
-    return [_warn(name, "nobody starts it again when it dies", expected, mend)]
+    return [warn(name, "nobody starts it again when it dies", expected, mend)]
 
 
 def clock(machine: Machine) -> list[Check]:
     """Whether the date comes from somewhere; locks are told it, and record by it."""
     expected = "synchronized by NTP"
     if machine.read(SYNCHRONIZED) is not None:
-        return [_ok("clock", expected, expected)]
+        return [ok("clock", expected, expected)]
     said = machine.run(("timedatectl", "show", "--property=NTPSynchronized", "--value"))
     if said is not None and said.strip() == "yes":
-        return [_ok("clock", expected, expected)]
+        return [ok("clock", expected, expected)]
     found = "not synchronized; the cloud's time is used until it is"
-    return [_warn("clock", found, expected, "timedatectl set-ntp true")]
+    if not machine.names("/sys/class/rtc"):
+        found += ", and after a cut of the power there is none (no RTC)"
+    return [warn("clock", found, expected, "timedatectl set-ntp true")]
 
 
 _CHECKS: tuple[Callable[[Machine], list[Check]], ...] = (
@@ -314,6 +288,7 @@ _CHECKS: tuple[Callable[[Machine], list[Check]], ...] = (
     bluetoothd,
     version,
     adapters,
+    others,
     connection_interval,
     controller_mode,
     gatt_cache,
@@ -323,18 +298,6 @@ _CHECKS: tuple[Callable[[Machine], list[Check]], ...] = (
 
 
 # -- helpers
-
-
-def _ok(name: str, found: str, expected: str) -> Check:
-    return Check(name=name, level=Level.OK, found=found, expected=expected)
-
-
-def _warn(name: str, found: str, expected: str, mend: str) -> Check:
-    return Check(name=name, level=Level.WARN, found=found, expected=expected, mend=mend)
-
-
-def _fail(name: str, found: str, expected: str, mend: str) -> Check:
-    return Check(name=name, level=Level.FAIL, found=found, expected=expected, mend=mend)
 
 
 def _line(machine: Machine, path: str) -> str | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .adapters.bluez.faults import BusDenied
 from .adapters.bluez.stack import BluezStack
-from .doctor import Machine, Report, Stack, examine
+from .doctor import Machine, Stack, examine
+from .doctor_check import Report
 from .errors import LinkError, RadioUnavailable
 
 RUN_TIMEOUT = 5.0
@@ -20,7 +21,7 @@ MAX_TEXT = 1 << 20
 
 async def look() -> Report:
     """Examine this machine; bounded, raises nothing on account of what it finds."""
-    return examine(Machine(stack=await _stack(), user=_user(), read=_read, names=_names, run=_run))
+    return examine(Machine(stack=await _stack(), user=_user(), read=_read, names=_names, run=run))
 
 
 async def _stack() -> Stack:
@@ -63,11 +64,17 @@ def _names(path: str) -> list[str]:
         return []
 
 
-def _run(command: tuple[str, ...]) -> str | None:
+def run(command: tuple[str, ...]) -> str | None:
+    """What it prints; ``None`` if there is no such program, it failed, or it took too long."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed commands of ours
-            command, capture_output=True, text=True, timeout=RUN_TIMEOUT, check=True
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=RUN_TIMEOUT,
+            check=True,
         )
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+    except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout

@@ -148,6 +148,11 @@ class Readiness:
             if self._of.without_records is None:
                 tasks.start_soon(self.shelf.run)
 
+    @property
+    def store_error(self) -> StoreError | None:
+        """Why no operation could begin now; not what was moved aside before."""
+        return self._of.store.error
+
     def parts(self) -> dict[str, Part]:
         """Each part as it is now. Waits for nothing."""
         found = {

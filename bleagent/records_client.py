@@ -16,7 +16,7 @@ from protocol import Secret
 
 from .certificate import pinned, read_certificate
 from .config import Config, load_config
-from .config.secrets import credentials_directory, load_http_token
+from .config.secrets import load_http_token, service_credentials
 from .errors import AgentError, ConfigError, SecretError
 from .vault import read_secret, without_line_end
 
@@ -136,7 +136,7 @@ def _url_of(config: Config) -> str:
 
 def _token_of(config: Config) -> Secret:
     try:
-        return load_http_token(config, credentials_directory())
+        return load_http_token(config, service_credentials())
     except SecretError as error:
         raise SecretError(f"{error}; to this command --token-file can name the file") from None
 
@@ -240,6 +240,17 @@ class DaemonClient:
             "POST", f"/v1/locks/{_segment(lock)}/records/verify", json=body, timeout=VERIFY_TIMEOUT
         )
 
+    def readiness(self) -> dict[str, Any]:
+        """``ready``, and to whom may read, ``parts``; that it is not ready is no error."""
+        return self._ask("GET", "/readyz", told_by="ready")
+
+    def locks(self) -> dict[str, Any]:
+        """``locks``."""
+        found = self._ask("GET", "/v1/locks")
+        if not isinstance(found.get("locks"), list):
+            raise self._foreign()
+        return found
+
     def tokens(self) -> list[dict[str, Any]]:
         """Every token that was issued, oldest first."""
         found = self._ask("GET", "/v1/tokens").get("tokens")
@@ -259,7 +270,10 @@ class DaemonClient:
         """From now on it is good for nothing."""
         return self._ask("POST", f"/v1/tokens/{_segment(token_id)}/revoke")
 
-    def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, *, told_by: str | None = None, **more: Any
+    ) -> dict[str, Any]:
+        """``told_by``: with this key it is an answer, whatever its status is."""
         try:
             answer = self._client.request(method, path, **more)
         except httpx.TimeoutException:
@@ -273,16 +287,16 @@ class DaemonClient:
             raise DaemonAway(f"nobody answers at {self._url}") from None
         except (httpx.InvalidURL, httpx.DecodingError, UnicodeError):
             raise self._foreign() from None
-        return self._read(answer)
+        return self._read(answer, told_by)
 
-    def _read(self, answer: httpx.Response) -> dict[str, Any]:
+    def _read(self, answer: httpx.Response, told_by: str | None) -> dict[str, Any]:
         try:
             body = answer.json()
         except ValueError:
             body = None
         if not isinstance(body, dict):
             raise self._foreign()
-        if answer.is_success:
+        if told_by in body or (answer.is_success and told_by is None):
             return body
         if answer.status_code == 401:
             raise TokenRefused(f"the daemon at {self._url} does not take this token")

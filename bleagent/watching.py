@@ -11,6 +11,7 @@ from . import __version__
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore
 from .adapters.sqlite_store.record_rows import LIVE_ONLY_FROM
+from .adapters.systemd import SystemdManager
 from .audit_writer import AuditWriter
 from .audited import AuditedDoors
 from .cloud.client import CloudClient, CloudEvent
@@ -28,6 +29,7 @@ from .ports import Clock
 from .radio.airtime import RadioAir
 from .radio.bluetooth_radio import BluetoothRadio
 from .readiness import Look, Readiness, Watched
+from .watchdog import Watchdog
 from .watches import CloudWatch, RecordWatch
 from .webhooks import WebhookState
 
@@ -96,6 +98,11 @@ class Watching:
             tally=self.tally, readiness=Readiness(watched), doors=doors, clock=clock, air=air,
             cloud=cloud.state, version=__version__, webhooks=webhooks,
         )  # fmt: skip
+
+    def watchdog(self, readiness: Readiness) -> Watchdog:
+        """Who tells the service manager that we are ready, and live."""
+        manager = SystemdManager()
+        return Watchdog(self._clock, manager, readiness, wanted=manager.watchdog)
 
     def events(self) -> EventParts:
         """What can be followed."""

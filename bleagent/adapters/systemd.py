@@ -22,11 +22,17 @@ class SystemdManager:
         self._address = f"\0{place[1:]}" if place.startswith("@") else place
         if not place.startswith(("/", "@")):
             self._address = ""
+        self._watchdog = _watchdog(os.environ if environ is None else environ)
 
     @property
     def listening(self) -> bool:
         """Whether anybody wants to be told."""
         return bool(self._address)
+
+    @property
+    def watchdog(self) -> float | None:
+        """Seconds within which it wants ``WATCHDOG=1`` again and again; ``None``: never."""
+        return self._watchdog
 
     def notify(self, state: str) -> None:
         """Tell it ``NAME=value`` lines, such as ``READY=1`` or ``STATUS=...``; never raises."""
@@ -38,3 +44,11 @@ class SystemdManager:
                 telling.sendto(state.encode(), socket.MSG_DONTWAIT, self._address)
         except OSError:
             return
+
+
+def _watchdog(environ: Mapping[str, str]) -> float | None:
+    """As sd_watchdog_enabled(3): meant for this process, if it says for which."""
+    microseconds, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
+    if not microseconds.isdecimal() or not int(microseconds) or pid not in ("", str(os.getpid())):
+        return None
+    return int(microseconds) / 1e6

@@ -27,6 +27,8 @@ from .secret_source import SecretSource
 
 DEFAULT_KEY = "vault.key"
 """Of the state directory."""
+OF_THE_SERVICE = Path("/run/credentials/bleagent.service")
+"""Where systemd keeps what it hands to the service."""
 SHORTEST_TOKEN = 16
 """Characters; what is shorter can be guessed."""
 
@@ -76,6 +78,12 @@ def credentials_directory() -> Path | None:
     """Where systemd has put the credentials of this service, if it has."""
     given = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(given) if given else None
+
+
+def service_credentials() -> Path | None:
+    """For a command: its own credentials, or what the running service was handed, if it may."""
+    own = credentials_directory()
+    return OF_THE_SERVICE if own is None and os.access(OF_THE_SERVICE, os.X_OK) else own
 
 
 def load_http_token(config: Config, credentials: Path | None) -> Secret:

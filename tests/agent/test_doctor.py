@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bleagent import doctor, doctor_machine
-from bleagent.doctor import Check, Level, Machine, Stack, examine, to_lines
+from bleagent.doctor import Machine, Stack, examine
+from bleagent.doctor_check import Check, Level, to_lines
 from bleagent.errors import RadioUnavailable
 from bleagent.model import AdapterInfo
 
@@ -63,7 +64,7 @@ class Told:
 def test_a_machine_that_is_well() -> None:
     report = examine(Told().machine())
     assert [one.level for one in report.checks] == [Level.OK] * len(report.checks)
-    assert len(report.checks) == 10
+    assert len(report.checks) == 11
     assert report.ok
     assert not any(one.mend for one in report.checks)
 
@@ -242,6 +243,27 @@ def test_what_is_well_takes_one_line_and_what_is_not_says_more() -> None:
     ]
 
 
+def test_programs_that_hold_the_adapter_are_named_with_what_ends_them() -> None:
+    told = Told()
+    told.files |= {
+        "/proc/41/comm": "bash\n",
+        "/proc/420/comm": "hass\n",
+        "/proc/7/comm": "btmgmt\n",
+    }
+    found = told.check("other programs")
+    assert found.level is Level.WARN
+    assert found.found.startswith("btmgmt (pid 7), hass (pid 420): ")
+    assert found.mend.endswith("kill 7 420")
+
+
+def test_a_machine_whose_clock_stops_with_the_power_is_told_of() -> None:
+    told = Told()
+    del told.files[doctor.SYNCHRONIZED]
+    assert told.check("clock").found.endswith("(no RTC)")
+    told.files["/sys/class/rtc/rtc0/name"] = ""
+    assert told.check("clock").found.endswith("until it is")
+
+
 # -- this machine
 
 
@@ -250,7 +272,7 @@ def test_what_is_well_takes_one_line_and_what_is_not_says_more() -> None:
     [
         (lambda path: doctor_machine._read(str(path)), None),
         (lambda path: doctor_machine._names(str(path)), []),
-        (lambda path: doctor_machine._run((str(path), "--version")), None),
+        (lambda path: doctor_machine.run((str(path), "--version")), None),
     ],
     ids=["read", "names", "run"],
 )
@@ -261,5 +283,6 @@ def test_what_is_not_there_is_no_fault(
 
 
 def test_a_program_that_fails_says_nothing() -> None:
-    assert doctor_machine._run(("false",)) is None
-    assert doctor_machine._run(("echo", "5.66")) == "5.66\n"
+    assert doctor_machine.run(("false",)) is None
+    assert doctor_machine.run(("echo", "5.66")) == "5.66\n"
+    assert doctor_machine.run(("printf", r"a\377b")) == "a\N{REPLACEMENT CHARACTER}b"

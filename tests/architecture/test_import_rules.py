@@ -122,6 +122,7 @@ RULES: dict[str, Rule] = {
     "bleagent.metrics": JOB,
     "bleagent.readiness": JOB,
     "bleagent.watches": JOB,
+    "bleagent.watchdog": JOB,
     "bleagent.events": JOB,
     "bleagent.retention": JOB,
     "bleagent.lock_states": JOB,
@@ -190,6 +191,12 @@ RULES: dict[str, Rule] = {
     ),
     # The doctor reads what it is told of a machine; this one machine is looked at beside it.
     "bleagent.doctor": JOB,
+    "bleagent.doctor_check": JOB,
+    "bleagent.doctor_site": JOB,
+    "bleagent.doctor_site_machine": Rule(
+        never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.adapters"})
+    ),
+    "bleagent.doctor_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.doctor_machine": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING,
         may=frozenset({"bleagent.adapters.bluez"}),
@@ -221,6 +228,14 @@ RULES: dict[str, Rule] = {
     "bleagent.records_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.records_options": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.tokens_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.status": JOB,
+    # What may leave the machine, and the machine that it is told of.
+    "bleagent.bundle": JOB,
+    "bleagent.redaction": Rule(
+        never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "urllib.parse"}
+    ),
+    "bleagent.bundle_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.status_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     "bleagent.simulate_cli": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer", "bleagent.simulator"},
     ),

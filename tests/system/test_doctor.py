@@ -14,6 +14,8 @@ import pytest
 
 from tests.bluez.private_bus import dbus_daemon
 from tests.bluez.scripted_bluez import Fail, ScriptedBluez, scripted_bluez
+from tests.system.canary import Canary
+from tests.system.daemon import LOCAL_KEY, TOKEN, Site, unlock_when_rested
 
 pytestmark = pytest.mark.anyio
 
@@ -73,3 +75,33 @@ def tell(bluez: ScriptedBluez, story: str) -> None:
         bluez.add_adapter("hci0", powered=story != "off")
     if story == "denied":
         bluez.script("GetManagedObjects", Fail("org.freedesktop.DBus.Error.AccessDenied", "no"))
+
+
+async def test_with_a_configuration_it_looks_at_the_agent_too(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    bus = f"unix:path={tmp_path}/nothing"
+    async with site.up():
+        async with site.daemon() as (client, _):
+            text = site.config.read_text().replace("port = 0", f"port = {client.base_url.port}")
+            site.config.write_text(text)
+            assert (await unlock_when_rested(client, "k")).json()["outcome"] == "confirmed"
+            running = checks(await doctor(bus, "--json", "--config", str(site.config)))
+        stopped = checks(await doctor(bus, "--json", "--config", str(site.config)))
+        (tmp_path / "state/vault.key").write_bytes(bytes(32))
+        (tmp_path / "local").write_text("0123456789abcdef")
+        wrong = checks(await doctor(bus, "--json", "--config", str(site.config)))
+    assert len(running) >= 15
+    names = ("configuration", "secrets", "state directory", "disk", "vault key", "cloud", "date")
+    for name in (*names, "daemon", "cloud's front"):
+        assert running[name]["level"] == "ok", running[name]
+    assert stopped["daemon"]["level"] == "warn"
+    assert stopped["vault key"]["found"].startswith("opens the ")
+    assert not stopped["vault key"]["found"].startswith("opens the 0 ")
+    assert wrong["vault key"]["level"] == "fail"
+    assert wrong["cloud's front"]["level"] == "fail"
+    assert (
+        Canary({"local": LOCAL_KEY.encode(), "token": TOKEN.encode()}).found(
+            json.dumps([running, stopped, wrong])
+        )
+        == []
+    )

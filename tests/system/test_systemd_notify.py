@@ -7,10 +7,13 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from bleagent.adapters.systemd import SystemdManager
 from bleagent.ports import ServiceManager
+from tests.system.daemon import Site
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -63,3 +66,48 @@ def test_a_manager_that_has_gone_or_does_not_read_stops_nobody(tmp_path: Path) -
         systemd = SystemdManager({"NOTIFY_SOCKET": str(tmp_path / "full")})
         for _ in range(5_000):
             systemd.notify("STATUS=again")
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_how_often_it_wants_a_word_is_in_the_environment(
+    environ: dict[str, str], seconds: float | None
+) -> None:
+    assert SystemdManager(environ).watchdog == seconds
+
+
+@pytest.mark.anyio
+async def test_the_daemon_tells_what_its_unit_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "400000")
+
+        def until(*wanted: str) -> list[str]:
+            told: list[str] = []
+            while not set(wanted) <= {line for one in told for line in one.splitlines()}:
+                told.append(listening.recv(4096).decode())
+            return told
+
+        async with site.up(), site.daemon() as (_, process):
+            told = await anyio.to_thread.run_sync(until, "READY=1", "STATUS=ready")
+            first = told[0].splitlines()
+            assert first == ["STATUS=opening the store", "EXTEND_TIMEOUT_USEC=600000000"]
+            await anyio.to_thread.run_sync(until, "WATCHDOG=1")
+            await anyio.to_thread.run_sync(until, "WATCHDOG=1")
+            process.terminate()
+            await anyio.to_thread.run_sync(until, "STOPPING=1")
+            assert await process.wait() == 0
