@@ -50,7 +50,8 @@ class Step(StrEnum):
 
     HEARD = "heard"  # the lock's advertisement
     TURN = "turn"  # of this connection, at the adapter
-    CONNECT = "connect"  # with the discovery of its services, which is one call of the stack
+    LINK = "link"  # the connection stands
+    CONNECT = "connect"  # its services are discovered, notifications are on
     DEVICE_INFO = "device_info"
     PAIR = "pair"
     CONFIG = "config"

@@ -111,11 +111,13 @@ class Bluetooth(Protocol):
         ...
 
     def connect(
-        self, adapter: str, address: str, *, within: float, fresh: bool = False
-    ) -> AbstractAsyncContextManager[LockLink]:
+        self, adapter: str, address: str, *, within: float, fresh: bool = False,
+        linked: Callable[[], None] = ...,
+    ) -> AbstractAsyncContextManager[LockLink]:  # fmt: skip
         """One attempt, notifications on and characteristics verified when it is entered.
 
-        ``fresh``: believe no remembered GATT table. Leaving the context disconnects. Raises
+        ``fresh``: believe no remembered GATT table. ``linked`` is called before services are
+        discovered, by a stack that tells it. Leaving the context disconnects. Raises
         LockNotFound where the device is not known or does not answer within ``within`` seconds,
         IncompleteTable where a characteristic is missing.
         """

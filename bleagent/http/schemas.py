@@ -51,8 +51,9 @@ class Operation(Answer):
     outcome: Outcome | None
     steps: dict[str, float] = Field(
         description="Seconds from the request to the end of each step: heard (the lock's "
-        "advertisement), turn (at the adapter), connect (with discovery), device_info, pair, "
-        "config, check_code, instruction, commit, write, ack. Those that it had, or has had so far."
+        "advertisement), turn (at the adapter), link (connected), connect (services discovered), "
+        "device_info, pair, config, check_code, instruction, commit, write, ack. Those that it "
+        "had, or has had so far."
     )
     code: str | None = Field(default=None, description="Why it ended so.")
     by: Literal["lock", "cloud"] | None = Field(default=None, description="Who spoke.")

@@ -206,7 +206,9 @@ class Antenna:
     # -- connecting
 
     @asynccontextmanager
-    async def connect(self, address: str, turn: Turn, *, within: float) -> AsyncIterator[LockLink]:
+    async def connect(
+        self, address: str, turn: Turn, *, within: float, linked: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[LockLink]:
         """One attempt, in one's turn. Raises LinkError.
 
         The scan pauses meanwhile. A failure is a symptom; a cancellation is not, and whatever it
@@ -219,7 +221,7 @@ class Antenna:
             with anyio.CancelScope(deadline=began + within + CONNECT_GRACE) as scope:
                 fresh = address in self._fresh
                 async with self._bluetooth.connect(
-                    self.name, address, within=within, fresh=fresh
+                    self.name, address, within=within, fresh=fresh, linked=linked
                 ) as link:
                     scope.deadline = math.inf
                     made = True

@@ -13,6 +13,7 @@ import math
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import structlog
@@ -249,7 +250,10 @@ class BluetoothRadio:
                     attempt.usage.attempts += 1
                     within = max(min(ATTEMPT, until - self._clock.now()), LEAST)
                     address = current.candidate.address
-                    async with current.antenna.connect(address, turn, within=within) as link:
+                    linked = partial(self._listeners.reached, lock.name, Step.LINK)
+                    async with current.antenna.connect(
+                        address, turn, within=within, linked=linked
+                    ) as link:
                         with self._while_connected(attempt, current):
                             yield link
         except LinkError as error:

@@ -120,8 +120,9 @@ class FakeBluetooth:
 
     @asynccontextmanager
     async def connect(
-        self, adapter: str, address: str, *, within: float, fresh: bool = False
-    ) -> AsyncIterator[AirLink | SilentLink]:
+        self, adapter: str, address: str, *, within: float, fresh: bool = False,
+        linked: Callable[[], None] = lambda: None,
+    ) -> AsyncIterator[AirLink | SilentLink]:  # fmt: skip
         """One attempt."""
         self.fresh.append(fresh)
         one = await self._begin("connect", adapter, address)
@@ -134,6 +135,7 @@ class FakeBluetooth:
             self.violations.append(f"{adapter} connects twice at once")
         try:
             lock = await self._reach(one, address, within, fresh=fresh)
+            linked()
         except anyio.get_cancelled_exc_class():
             if self.untidy:
                 one.remains.add(address)

@@ -66,7 +66,7 @@ def test_who_waits_is_told_how_far_the_connection_has_come() -> None:
         async with supervise(air).owner("lock-1").use(Priority.OPERATION, mark):
             pass
         assert [step for step, _ in steps] == [
-            Step.HEARD, Step.TURN, Step.CONNECT, Step.DEVICE_INFO, Step.PAIR,
+            Step.HEARD, Step.TURN, Step.LINK, Step.CONNECT, Step.DEVICE_INFO, Step.PAIR,
         ]  # fmt: skip
         assert steps[0][1] > 0  # the lock had not been heard before
 

@@ -66,6 +66,22 @@ async def test_each_attempt_is_one_connect_and_leaves_by_one_disconnect(
     assert len(bluez.asked("StartNotify")) == 3
 
 
+async def test_that_it_is_connected_is_told_before_its_services_are_known(
+    bluez: ScriptedBluez, bluetooth: BluezBluetooth
+) -> None:
+    door(bluez)
+    await hear(bluetooth, ADDRESS)
+    told: list[int] = []
+
+    def linked() -> None:
+        told.append(len(bluez.asked("StartNotify")))
+
+    for turn in range(2):
+        async with bluetooth.connect("hci0", ADDRESS, within=WITHIN, linked=linked):
+            assert len(bluez.asked("StartNotify")) == turn + 1
+    assert told == [0, 1]
+
+
 # -- a connect that fails
 
 CONNECT_ERRORS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -11,7 +12,7 @@ from bleak_retry_connector import BleakClientWithServiceCache, establish_connect
 
 from bleagent.errors import LinkError, LinkLost, LockNotFound, RadioUnavailable
 
-from . import manager  # noqa: F401 - what it does to bleak must have been done
+from . import manager
 from .bounds import in_bounds
 from .faults import RAISED, About, Interference, translate, translated
 from .link import BluezLink
@@ -32,8 +33,11 @@ class Attempt:
     none is used again.
     """
 
-    def __init__(self, stack: Stack, adapter: str, device: BLEDevice) -> None:
+    def __init__(
+        self, stack: Stack, adapter: str, device: BLEDevice, linked: Callable[[], None]
+    ) -> None:
         self.device = device
+        self.linked = linked
         self.address = device.address.upper()
         self.client: _Client | None = None
         self.link = BluezLink(self.address)
@@ -140,7 +144,10 @@ class _Client(BleakClientWithServiceCache):
     async def connect(self, **kwargs: Any) -> None:
         """Connect and learn the table. Raises LinkError."""
         kwargs["timeout"] = self._attempt.within
-        with translated(f"connecting to {self._attempt.address}", About.DEVICE):
+        with (
+            translated(f"connecting to {self._attempt.address}", About.DEVICE),
+            manager.told_connected(self._attempt.device, self._attempt.linked),
+        ):
             await super().connect(**kwargs)
         self.stands = True
 

@@ -83,8 +83,9 @@ class BluezBluetooth:
 
     @asynccontextmanager
     async def connect(
-        self, adapter: str, address: str, *, within: float, fresh: bool = False
-    ) -> AsyncIterator[BluezLink]:
+        self, adapter: str, address: str, *, within: float, fresh: bool = False,
+        linked: Callable[[], None] = lambda: None,
+    ) -> AsyncIterator[BluezLink]:  # fmt: skip
         """One attempt; entered when notifications are on. Leaving it disconnects.
 
         After ``within`` seconds up to 10 more may pass until nothing of the attempt is left.
@@ -95,7 +96,7 @@ class BluezBluetooth:
             LinkError: anything else.
         """
         began = self._clock.now()
-        attempt = await self._prepare(adapter, address, within, fresh=fresh)
+        attempt = await self._prepare(adapter, address, within, linked, fresh=fresh)
         watch = await self._stack.watch(
             adapter, lambda fault: attempt.link.cut(str(fault)), attempt.address
         )
@@ -143,7 +144,9 @@ class BluezBluetooth:
         details = await self._stack.adapters()
         return any(one.passive_scan for one in details if one.info.name == adapter)
 
-    async def _prepare(self, adapter: str, address: str, within: float, *, fresh: bool) -> Attempt:
+    async def _prepare(
+        self, adapter: str, address: str, within: float, linked: Callable[[], None], *, fresh: bool
+    ) -> Attempt:
         """Everything before the attempt itself: the device, and nobody else's connection."""
         table = self._table(adapter)
         if table.device(address) is None:
@@ -162,7 +165,7 @@ class BluezBluetooth:
         device = table.device(address)
         if scope.cancelled_caught or device is None:
             raise LockNotFound(f"{address} was not heard on {adapter} within {within:.0f} s")
-        return Attempt(self._stack, adapter, device)
+        return Attempt(self._stack, adapter, device, linked)
 
     async def _hear(self, adapter: str, address: str) -> None:
         """Until it is heard again, by the scan that runs or by one of our own."""

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from bleak.backends.bluezdbus.version import BlueZFeatures
+from bleak.backends.device import BLEDevice
+from bleak.exc import BleakError
 from bleak_retry_connector.bleak_manager import get_global_bluez_manager_sync
 from dbus_fast import Message
 
@@ -31,6 +35,27 @@ def forget_everything() -> None:
     bus = None if manager is None else manager._bus  # noqa: SLF001 - there is no public way
     if bus is not None:
         bus.disconnect()
+
+
+@contextmanager
+def told_connected(device: BLEDevice, told: Callable[[], None]) -> Iterator[None]:
+    """``told`` is called when bluetoothd says that a device is connected.
+
+    bleak's own ``connect`` returns later, when the services are discovered too.
+    """
+    manager = get_global_bluez_manager_sync()
+    path = device.details.get("path") if isinstance(device.details, dict) else None
+    watcher = None
+    if manager is not None and path is not None:
+        with suppress(BleakError):  # bluetoothd has just forgotten it: nobody is told
+            watcher = manager.add_device_watcher(
+                path, lambda connected: told() if connected else None, lambda *_: None
+            )
+    try:
+        yield
+    finally:
+        if manager is not None and watcher is not None:
+            manager.remove_device_watcher(watcher)
 
 
 async def stop_discovery(adapter: str) -> None:
