@@ -113,6 +113,25 @@ class LockState(Answer):
     door: StateWord | None = Field(default=None, description="open, closed or unknown.")
 
 
+class LockPasswords(Answer):
+    """How many temporary passwords are where."""
+
+    waiting: int = Field(description="For a visit, or for their digits.")
+    written: int = Field(description="The lock was asked, and its answer was not heard.")
+    confirmed: int = Field(description="The lock said that it has it.")
+    refused: int = Field(description="The lock said no.")
+    given_up: int = Field(description="It cannot be delivered as it is.")
+    gone: int = Field(description="The lock does not have it any more.")
+
+
+class LockSync(Answer):
+    """Bringing the cloud's temporary passwords to the lock."""
+
+    passwords: LockPasswords
+    asked_at: Time | None = Field(description="When the cloud last said what it holds.")
+    last_error: str | None = Field(description="The code of what went wrong last.")
+
+
 class Lock(Answer):
     """One configured lock."""
 
@@ -130,6 +149,9 @@ class Lock(Answer):
     )
     state: LockState
     radio: LockRadio | None = Field(default=None, description="With Bluetooth only.")
+    sync: LockSync | None = Field(
+        default=None, description="Where passwords are brought to the lock only."
+    )
 
 
 class Locks(Answer):

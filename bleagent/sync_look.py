@@ -1,0 +1,84 @@
+"""What the cloud holds of temporary passwords, looked at now and then.
+
+Beside everything else: a look is no part of a visit, and what it finds waits for the next one. A
+lock is visited for it once, when something new waits (reference: cloud §6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import anyio
+
+from .errors import AgentError, StoreError
+from .password_desk import PasswordDesk
+from .passwords import Held
+from .ports import Clock
+
+EVERY = 600.0
+"""Seconds between two looks at one lock's passwords."""
+APART = 5.0
+"""Seconds between the looks at two locks, and before it is looked whether the time is known."""
+
+
+class PasswordSource(Protocol):
+    """The cloud's side of it."""
+
+    async def held(self, lock: str) -> Sequence[Held]:
+        """What the cloud holds for a lock. Raises CloudError."""
+        ...
+
+
+class PasswordLooks:
+    """Looks for every lock that has a desk.
+
+    ``visit`` asks for a visit to a lock, ``fault`` is told what nobody expected.
+    """
+
+    def __init__(
+        self,
+        desks: Mapping[str, PasswordDesk],
+        source: PasswordSource,
+        clock: Clock,
+        visit: Callable[[str], object],
+        fault: Callable[[str, Exception], None],
+    ) -> None:
+        self._desks = desks
+        self._source = source
+        self._clock = clock
+        self._visit = visit
+        self._fault = fault
+        self._visited: dict[str, frozenset[tuple[str, str]]] = {}
+        """What a lock was visited for last."""
+
+    async def run(self) -> None:
+        """Look, until cancelled; nothing where no lock's passwords are to be brought."""
+        while self._desks:
+            if not self._clock.trusted:
+                await anyio.sleep(APART)
+                continue
+            began = self._clock.now()
+            for lock in self._desks:
+                await self.look(lock)
+                await anyio.sleep(APART)
+            await anyio.sleep(max(0.0, began + EVERY - self._clock.now()))
+
+    async def look(self, lock: str) -> None:
+        """Look once, and ask for a visit if something new waits."""
+        desk = self._desks[lock]
+        try:
+            await desk.told(await self._source.held(lock))
+        except AgentError as error:
+            desk.last_error = error.code
+            if isinstance(error, StoreError):
+                desk.distrust()
+            return
+        except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
+            desk.last_error = AgentError.code
+            self._fault(lock, error)
+            return
+        work = desk.work()
+        if work and work != self._visited.get(lock):
+            self._visit(lock)
+        self._visited[lock] = work

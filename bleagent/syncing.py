@@ -1,0 +1,54 @@
+"""The composition root's part for temporary passwords: their desks, and who asks the cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from anyio.abc import TaskGroup
+
+from .adapters.sqlite_store import SqliteStore
+from .beside import CallsBeside
+from .cloud.client import CloudClient
+from .cloud.held_passwords import CloudPasswords
+from .config.file import Config
+from .password_desk import PasswordDesk, SyncState
+from .policy import PasswordDelivery
+from .ports import Clock
+from .sync_look import PasswordLooks
+
+
+def brings_passwords(config: Config) -> bool:
+    """Whether any lock's passwords are brought to it."""
+    return any(lock.strategies.passwords is PasswordDelivery.DELIVER for lock in config.locks)
+
+
+class Syncing:
+    """A desk for each lock whose passwords are brought; ``tasks`` outlive every connection."""
+
+    def __init__(
+        self, config: Config, store: SqliteStore, cloud: CloudClient, clock: Clock, tasks: TaskGroup
+    ) -> None:
+        devices = {
+            lock.name: lock.device_id
+            for lock in config.locks
+            if lock.strategies.passwords is PasswordDelivery.DELIVER
+        }
+        calls = CallsBeside(tasks, "passwords")
+        self._desks = {name: PasswordDesk(name, store.passwords, calls, clock) for name in devices}
+        relayed = config.cloud.panel_url is not None
+        self._source = CloudPasswords(cloud, devices, relayed=relayed)
+        self._clock = clock
+
+    def desk(self, lock: str) -> PasswordDesk | None:
+        """A lock's; None: nothing is brought to it."""
+        return self._desks.get(lock)
+
+    def states(self) -> Mapping[str, SyncState]:
+        """How each stands."""
+        return {name: desk.state() for name, desk in self._desks.items()}
+
+    async def run(
+        self, visit: Callable[[str], object], fault: Callable[[str, Exception], None]
+    ) -> None:
+        """Look what the cloud holds, until cancelled."""
+        await PasswordLooks(self._desks, self._source, self._clock, visit, fault).run()
