@@ -19,7 +19,9 @@ from .ports import Clock
 EVERY = 600.0
 """Seconds between two looks at one lock's passwords."""
 APART = 5.0
-"""Seconds between the looks at two locks, and before it is looked whether the time is known."""
+"""Seconds between the looks at two locks."""
+UNTIMED = 0.5
+"""Seconds before it is looked again whether the time is known."""
 
 
 class PasswordSource(Protocol):
@@ -56,7 +58,7 @@ class PasswordLooks:
         """Look, until cancelled; nothing where no lock's passwords are to be brought."""
         while self._desks:
             if not self._clock.trusted:
-                await anyio.sleep(APART)
+                await anyio.sleep(UNTIMED)
                 continue
             began = self._clock.now()
             for lock in self._desks:

@@ -145,5 +145,3 @@ def test_at_rest_the_lock_has_what_the_cloud_holds(steps: list[Do]) -> None:
         await street.check()
 
     rehearse(story)
-
-
