@@ -74,13 +74,25 @@ class SyncState:
 
 
 class PasswordDesk:
-    """The passwords of one lock. ``calls`` reach the disk without holding up whoever leaves."""
+    """The passwords of one lock.
 
-    def __init__(self, lock: str, book: PasswordBook, calls: CallsBeside, clock: Clock) -> None:
+    ``calls`` reach the disk without holding up whoever leaves; ``ended`` is told the lock and what
+    came to an end there, when it is on disk.
+    """
+
+    def __init__(
+        self,
+        lock: str,
+        book: PasswordBook,
+        calls: CallsBeside,
+        clock: Clock,
+        ended: Callable[[str, Item], None] = lambda *_: None,
+    ) -> None:
         self._lock = lock
         self._book = book
         self._calls = calls
         self._clock = clock
+        self._ended = ended
         self._items: dict[str, Item] | None = None
         self._held: dict[str, Held] = {}
         self._told_at: float | None = None
@@ -183,8 +195,12 @@ class PasswordDesk:
 
         async def keep() -> None:
             await self._book.keep(self._lock, item)
+            before = self._by_id(item.password_id)
             if self._items is not None:
                 self._items[item.password_id] = item
+            ends = item.state not in (State.WAITING, State.WRITTEN)
+            if ends and (before is None or before.state is not item.state):
+                self._ended(self._lock, item)
 
         await self._stored(keep)
 

@@ -75,7 +75,7 @@ async def test_deleted_ones_and_those_with_hours_are_told_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["8F8AD3F0CFD6ECA192126E4AD28A73F2", "12345", "12345x", "１２３４５６"]
+    "told", ["8F8AD3F0CFD6ECA192126E4AD28A73F2", "12345", "12345x", chr(0xFF11) * 6]
 )
 async def test_what_is_no_pin_is_none(told: str) -> None:
     async with world() as there:

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.anyio
 
 WAITING = Item(password_id="7", terms="1 2 00", why=Why.DIGITS_UNKNOWN, tries=2)
 ASKED = Item(
-    password_id="7", terms="1 2 00", state=State.WRITTEN, doing=Doing.ADD, before=frozenset({40, 42})
+    password_id="7", terms="1 2 00", state=State.WRITTEN, doing=Doing.ADD,
+    before=frozenset({40, 42}),
 )  # fmt: skip
 REFUSED = Item(password_id="8", state=State.REFUSED, doing=Doing.CHANGE, hardid=41, result=1)
 Opening = Callable[[], PasswordBook]
