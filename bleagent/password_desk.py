@@ -127,10 +127,6 @@ class PasswordDesk:
         await self._tidy()
         self.tell_change()
 
-    def distrust(self) -> None:
-        """What is known may not be what is so: nothing is asked of the lock until the next word."""
-        self._told_at = None
-
     async def _tidy(self) -> None:
         """Keep what waits and why; forget what neither the cloud nor the lock has."""
         for held in self._held.values():

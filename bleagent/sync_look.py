@@ -11,7 +11,7 @@ from typing import Protocol
 
 import anyio
 
-from .errors import AgentError, StoreError
+from .errors import AgentError
 from .password_desk import PasswordDesk
 from .passwords import Held
 from .ports import Clock
@@ -73,8 +73,6 @@ class PasswordLooks:
             await desk.told(await self._source.held(lock))
         except AgentError as error:
             desk.last_error = error.code
-            if isinstance(error, StoreError):
-                desk.distrust()
             return
         except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
             desk.last_error = AgentError.code

@@ -33,6 +33,8 @@ class MemoryPasswords:
     rows: dict[tuple[str, str], Item] = field(default_factory=dict)
     fails: bool = False
     hangs: bool = False
+    takes: float = 0.0
+    """Seconds of a commit."""
     kept: int = 0
     then: Callable[[int], None] = lambda _: None
     """Called with the number of each commit, when it is done."""
@@ -52,7 +54,7 @@ class MemoryPasswords:
         self.rows.pop((lock, password_id), None)
 
     async def _commit(self) -> None:
-        await anyio.lowlevel.checkpoint()
+        await anyio.sleep(self.takes)
         if self.hangs:
             await anyio.sleep_forever()
         if self.fails:

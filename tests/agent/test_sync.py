@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 
+from bleagent import sync
 from bleagent.model import Outcome
 from bleagent.passwords import MOST_TRIES, Phase, State, Why
 from bleagent.policy import Backlog, Connection
 from bleagent.simulator.cloud_passwords import Phase as CloudPhase
 from bleagent.simulator.faults import DELAY, NO_FAULTS, Faults, NotifyFault, WriteFault
+from bleagent.simulator.lock_app.buffer import ReplyBuffer, Request
 from bleagent.simulator.lock_app.flash import Credential
-from bleagent.simulator.log import RecordDeleted, Replied
+from bleagent.simulator.log import LinkChanged, RecordDeleted, Replied
+from protocol import DpMap, DpName
 from protocol.credentials import Method, Validity
+from protocol.dpmap import LockGeneration
 from tests.agent.password_world import DAY, HOUR, Passwords
 from tests.agent.stories import ending
 from tests.agent.world import DOOR, World, rehearse
 
 PIN, OTHER = "123456", "654321"
+ADDED, LISTED = 51, 54
 PROFILES = ("v3.0", "v4-20", "secv2-244")
 
 
@@ -144,6 +150,16 @@ def test_what_no_document_explains_is_not_written() -> None:
     tell(story)
 
 
+def replies(on: Passwords, dp: int) -> list[Replied]:
+    """What the lock said about one datapoint."""
+    return [one for one in on.world.lock.log if isinstance(one, Replied) and one.dp == dp]
+
+
+def left(on: Passwords) -> float:
+    """When the lock was left last."""
+    return [one.at for one in on.world.lock.log if isinstance(one, LinkChanged)][-1]
+
+
 def enrol(on: Passwords, pin: str) -> int:
     """The owner's phone brings one; its number."""
     number = on.app.credentials.free(Method.TEMPORARY_PASSWORD)
@@ -217,6 +233,7 @@ def test_a_full_lock_is_asked_again_when_there_is_room() -> None:
         await on.look()
         assert on.states() == {made: State.REFUSED}
         assert on.book.rows[DOOR, made].result == 2
+        assert len(replies(on, ADDED)) == 1  # once for each word of the cloud
         del on.app.flash.credentials[44]
         await on.look()
         await on.desk.told(await on.cloud.held(DOOR))
@@ -321,12 +338,15 @@ def test_an_opening_that_comes_in_the_middle_goes_first() -> None:
             await on.desk.told(await on.cloud.held(DOOR))
             on.world.doors._supervisor.owner(DOOR).keep_warm()
             await anyio.sleep(after)
+            on.world.cloud.takes = 5.0  # time enough to ask something more
             began = on.world.clock.now()
             request = on.world.request(deadline=30.0)
             record, _ = await on.world.doors.operate(request)
             assert ending(record).outcome is Outcome.CONFIRMED
             (actuated,) = on.world.actuations()
             halfway.append(0 < len(on.at_lock()) < pins)
+            meanwhile = [one for one in replies(on, ADDED) if began < one.at <= actuated.at]
+            assert len(meanwhile) <= 1
             found.append(actuated.at - began)
             await on.quiet()
             assert len(on.at_lock()) == pins
@@ -374,10 +394,127 @@ def test_records_are_taken_first() -> None:
     tell(story, backlog=Backlog.TAKE)
 
 
+def test_an_opening_that_comes_before_the_first_packet_leaves_nothing_asked() -> None:
+    async def story(on: Passwords) -> None:
+        made = on.create(PIN)
+        await on.desk.told(await on.cloud.held(DOOR))
+        on.book.takes = 2.0
+        on.world.cloud.takes = 3.0
+        on.world.doors._supervisor.called(DOOR)
+        await anyio.sleep(1)  # what is to be asked is on its way to the disk
+        assert ending(await on.world.operate()).outcome is Outcome.CONFIRMED
+        assert not replies(on, ADDED)
+        assert on.states() == {made: State.WAITING}
+        assert on.book.rows[DOOR, made].tries == 0
+        on.book.takes = 0.0
+        await on.quiet()
+        assert on.opens(PIN)
+        assert on.book.rows[DOOR, made].hardid == 40
+
+    tell(story)
+
+
 # -- what fails here keeps no door shut
 
 
-def test_a_clock_that_is_not_trusted_brings_nothing() -> None:
+def test_a_lock_that_was_told_no_time_gets_none_on_that_connection() -> None:
+    async def story(on: Passwords) -> None:
+        on.create(PIN)
+        await on.desk.told(await on.cloud.held(DOOR))
+        on.world.clock.trusted = False
+        on.world.doors._supervisor.called(DOOR)
+        await anyio.sleep(1)
+        on.world.clock.trusted = True
+        on.desk.tell_change()
+        await on.quiet()
+        assert on.at_lock() == []
+        on.world.doors._supervisor.called(DOOR)
+        await on.quiet()
+        assert on.opens(PIN)
+
+    tell(story)
+
+
+def test_a_reply_about_another_number_is_none() -> None:
+    async def story(on: Passwords) -> None:
+        made = await brought(on)
+        delete = on.app.credentials.delete_temporary
+
+        def other(request: Request, reply: ReplyBuffer) -> bool:
+            delete(request, reply)
+            reply.set(0, 45)
+            return True
+
+        on.app.credentials.delete_temporary = other  # type: ignore[method-assign]
+        on.delete(made)
+        await on.look()
+        assert on.states() == {made: State.WRITTEN}
+        assert on.desk.state().last_error == "lock-silent"
+
+    tell(story)
+
+
+def test_a_visit_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "MOST_STEPS", 2)
+
+    async def story(on: Passwords) -> None:
+        for index in range(3):
+            on.create(f"{index:06d}")
+        await on.look()
+        assert len(on.at_lock()) == 2
+        assert left(on) < 30
+        await on.look()
+        assert len(on.at_lock()) == 3
+
+    tell(story)
+
+
+def test_what_neither_cloud_nor_lock_has_is_forgotten() -> None:
+    async def story(on: Passwords) -> None:
+        on.delete(await brought(on))
+        await on.look()
+        assert on.book.rows
+        on.cloud.desk.passwords.clear()
+        await on.look()
+        assert not on.book.rows
+
+    tell(story)
+
+
+def test_a_fault_of_ours_ends_it_and_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(sync, "asking", broken)
+
+    async def story(on: Passwords) -> None:
+        on.create(PIN)
+        await on.desk.told(await on.cloud.held(DOOR))
+        on.world.doors._supervisor.called(DOOR)
+        await anyio.sleep(1)
+        assert on.desk.state().last_error == "agent-error"
+        assert ending(await on.world.operate()).outcome is Outcome.CONFIRMED
+        assert len(on.world.radio.links) == 1
+
+    tell(story)
+
+
+def test_a_lock_without_a_list_gets_none() -> None:
+    whole = DpMap.default(LockGeneration.V3_3)
+    less = dict(whole.numbers)
+    del less[DpName.SYNC]
+
+    async def story(on: Passwords) -> None:
+        on.create(PIN)
+        await on.look()
+        assert on.at_lock() == []
+        assert on.desk.state().last_error == "passwords-unsupported"
+
+    tell(story, dps=replace(whole, numbers=less))
+
+
+@pytest.mark.parametrize("name", PROFILES)  # the last one never asks for the time
+def test_a_clock_that_is_not_trusted_brings_nothing(name: str) -> None:
     async def story(on: Passwords) -> None:
         on.create(PIN)
         await on.desk.told(await on.cloud.held(DOOR))
@@ -387,7 +524,7 @@ def test_a_clock_that_is_not_trusted_brings_nothing() -> None:
         assert on.at_lock() == []
         assert ending(await on.world.operate()).outcome is Outcome.CONFIRMED
 
-    tell(story)
+    tell(story, name)
 
 
 @pytest.mark.parametrize("trouble", ["fails", "hangs"])
