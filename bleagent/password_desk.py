@@ -76,8 +76,9 @@ class SyncState:
 class PasswordDesk:
     """The passwords of one lock.
 
-    ``calls`` reach the disk without holding up whoever leaves; ``ended`` is told the lock and what
-    came to an end there, when it is on disk.
+    ``lock`` is what it is known by for good, in whatever way a person may call it. ``calls`` reach
+    the disk without holding up whoever leaves; ``ended`` is told what came to an end, when that is
+    on disk.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class PasswordDesk:
         book: PasswordBook,
         calls: CallsBeside,
         clock: Clock,
-        ended: Callable[[str, Item], None] = lambda *_: None,
+        ended: Callable[[Item], None] = lambda _: None,
     ) -> None:
         self._lock = lock
         self._book = book
@@ -196,7 +197,7 @@ class PasswordDesk:
                 self._items[item.password_id] = item
             ends = item.state not in (State.WAITING, State.WRITTEN)
             if ends and (before is None or before.state is not item.state):
-                self._ended(self._lock, item)
+                self._ended(item)
 
         await self._stored(keep)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 from anyio.abc import TaskGroup
@@ -46,7 +47,8 @@ class Syncing:
         }
         calls = CallsBeside(tasks, "passwords")
         self._desks = {
-            name: PasswordDesk(name, store.passwords, calls, clock, self._ended) for name in devices
+            name: PasswordDesk(device_id, store.passwords, calls, clock, partial(self._ended, name))
+            for name, device_id in devices.items()
         }
         relayed = config.cloud.panel_url is not None
         self._audit = audit

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
-from bleagent.errors import StoreError, StoreFull
+from bleagent.errors import StoreDamaged, StoreError, StoreFull
 from bleagent.password_desk import PasswordBook
 from bleagent.passwords import Doing, Item, State, Why
 from bleagent.vault import Vault
@@ -85,8 +85,12 @@ async def test_a_damaged_file_is_moved_aside_and_the_store_opens(
     open_store()
     (tmp_path / "state" / "passwords.db").write_bytes(b"no database" * 1000)
     store = open_store(passwords=True)
-    assert list(await store.passwords.items("front")) == []
     assert "passwords.db was damaged" in str(store.damage[0])
+    with pytest.raises(StoreDamaged):  # nobody brings a second time what is at the lock
+        await store.passwords.items("front")
+    for moved in (tmp_path / "state").glob("passwords.db.damaged-*"):
+        moved.unlink()
+    assert list(await open_store(passwords=True).passwords.items("front")) == []
 
 
 async def test_a_full_file_says_so(open_store: Callable[..., SqliteStore]) -> None:

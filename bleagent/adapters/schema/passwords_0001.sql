@@ -2,7 +2,7 @@
 -- opening needs. Damaged or full, this never keeps a door shut (reference: safety H2).
 
 CREATE TABLE passwords (
-    lock TEXT NOT NULL,
+    lock TEXT NOT NULL,           -- the cloud's id of it: names change
     password_id TEXT NOT NULL,    -- the cloud's
     terms TEXT NOT NULL,          -- when and how often it opens, as it was written
     state TEXT NOT NULL,

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bleagent.errors import StoreError
+from bleagent.errors import StoreDamaged, StoreError
 from bleagent.passwords import Doing, Item, State, Why
 
 from .database import Database
+from .files import moved_aside
 
 QUOTA = 1024
 """Pages: a row for each password that the cloud or a lock has."""
@@ -19,13 +20,20 @@ _COLUMNS = "password_id, terms, state, doing, hardid, before, result, why, tries
 
 
 class SqlitePasswords:
-    """The passwords of all locks."""
+    """The passwords of all locks.
+
+    While a file that was damaged lies there it gives none: what that one knew is at the locks, and
+    whoever goes on without it brings them a second time.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._moved = moved_aside(database.path)
 
     async def items(self, lock: str) -> tuple[Item, ...]:
-        """All of a lock's. Raises StoreError."""
+        """All of a lock's. Raises StoreDamaged, StoreError."""
+        if self._moved is not None:
+            raise StoreDamaged(f"what was known of passwords is in {self._moved.name}")
         query = f"SELECT {_COLUMNS} FROM passwords WHERE lock = ?"  # noqa: S608 -- ours
         rows = await self._database.read(
             lambda connection: connection.execute(query, (lock,)).fetchall()
