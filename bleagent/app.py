@@ -173,14 +173,12 @@ async def _serve(
             events=watching.events(),
             sharings=sharings,
         )
-        tasks.start_soon(audit.run)
+        for job in (
+            audit.run, stall.run, metrics.readiness.run, watchdog.run, carrying.run, pushing.run,
+        ):  # fmt: skip
+            tasks.start_soon(job)
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
-        tasks.start_soon(stall.run)
-        tasks.start_soon(metrics.readiness.run)
-        tasks.start_soon(watchdog.run)
-        tasks.start_soon(carrying.run)
         tasks.start_soon(syncing.run, supervisor.called, watching.log.lock_failed)
-        tasks.start_soon(pushing.run)
         tasks.start_soon(forget_operations, store.ledger, clock, operations.settled)
         tasks.start_soon(_reload_on_hangup, config, tokens, tls, audit)
         if tls is not None:

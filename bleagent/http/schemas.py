@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bleagent.model import Action, Outcome, Phase
+from bleagent.passwords import State
 from bleagent.policy import Connection, LockVia, Offline
 from bleagent.record import Carriage, TimeQuality
 from bleagent.story import Category, Severity
@@ -113,21 +114,10 @@ class LockState(Answer):
     door: StateWord | None = Field(default=None, description="open, closed or unknown.")
 
 
-class LockPasswords(Answer):
-    """How many temporary passwords are where."""
-
-    waiting: int = Field(description="For a visit, or for their digits.")
-    written: int = Field(description="The lock was asked, and its answer was not heard.")
-    confirmed: int = Field(description="The lock said that it has it.")
-    refused: int = Field(description="The lock said no.")
-    given_up: int = Field(description="It cannot be delivered as it is.")
-    gone: int = Field(description="The lock does not have it any more.")
-
-
 class LockSync(Answer):
     """Bringing the cloud's temporary passwords to the lock."""
 
-    passwords: LockPasswords
+    passwords: dict[State, int] = Field(description="How many are where.")
     asked_at: Time | None = Field(description="When the cloud last said what it holds.")
     last_error: str | None = Field(description="The code of what went wrong last.")
 
