@@ -102,7 +102,10 @@ class PasswordDesk:
         """To which the lock said no since the cloud's last word: not asked again until the next."""
         self.changed = anyio.Event()
         """Is set when there is something to look at again, and replaced."""
-        self.last_error: str | None = None
+        self.cloud_error: str | None = None
+        """The code of what was wrong with the last look."""
+        self.lock_error: str | None = None
+        """The code of what ended the last visit before its time."""
 
     # -- for people
 
@@ -112,7 +115,7 @@ class PasswordDesk:
         return SyncState(
             passwords={state: found[state] for state in State},
             asked_at=self._asked_at,
-            last_error=self.last_error,
+            last_error=self.lock_error or self.cloud_error,
         )
 
     # -- the cloud's word
@@ -126,6 +129,7 @@ class PasswordDesk:
         self._told_at, self._asked_at = self._clock.now(), self._clock.unix()
         self._refused.clear()
         await self._tidy()
+        self.cloud_error = None
         self.tell_change()
 
     async def _tidy(self) -> None:

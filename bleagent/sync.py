@@ -140,11 +140,11 @@ class PasswordDuty:
                     self._wake()
                 await changed.wait()
         except (AgentError, LocalProtocolError) as error:
-            desk.last_error = error.code if isinstance(error, AgentError) else "protocol-misuse"
+            desk.lock_error = error.code if isinstance(error, AgentError) else "protocol-misuse"
         except RemoteProtocolError:
-            desk.last_error = _UNUSABLE
+            desk.lock_error = _UNUSABLE
         except Exception:  # noqa: BLE001 - whatever it is, the door opens
-            desk.last_error = _FAULT
+            desk.lock_error = _FAULT
         finally:
             self._over = True
             self._wake()
@@ -187,7 +187,7 @@ class PasswordDuty:
         else:
             desk.refused(item.password_id)
         await desk.keep(said)
-        desk.last_error = None
+        desk.lock_error = None
 
     async def _reply(self, item: Item, step: Step) -> TemporaryPasswordReply:
         """The lock's word about this very question. Raises LinkError: there is none."""

@@ -1,7 +1,7 @@
 """What the cloud holds of temporary passwords, looked at now and then.
 
 Beside everything else: a look is no part of a visit, and what it finds waits for the next one. A
-lock is visited for it once, when something new waits (reference: cloud §6).
+lock is visited for it when something new waits, and seldom for the same (reference: cloud §6).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ EVERY = 600.0
 """Seconds between two looks at one lock's passwords."""
 APART = 5.0
 """Seconds between the looks at two locks."""
+AGAIN = 3600.0
+"""Seconds before a lock is visited again for what a visit did not bring."""
 UNTIMED = 0.5
 """Seconds before it is looked again whether the time is known."""
 
@@ -51,8 +53,8 @@ class PasswordLooks:
         self._clock = clock
         self._visit = visit
         self._fault = fault
-        self._visited: dict[str, frozenset[tuple[str, str]]] = {}
-        """What a lock was visited for last."""
+        self._visited: dict[str, tuple[frozenset[tuple[str, str]], float]] = {}
+        """What a lock was visited for last, and when."""
 
     async def run(self) -> None:
         """Look, until cancelled; nothing where no lock's passwords are to be brought."""
@@ -72,13 +74,14 @@ class PasswordLooks:
         try:
             await desk.told(await self._source.held(lock))
         except AgentError as error:
-            desk.last_error = error.code
+            desk.cloud_error = error.code
             return
         except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
-            desk.last_error = AgentError.code
+            desk.cloud_error = AgentError.code
             self._fault(lock, error)
             return
-        work = desk.work()
-        if work and work != self._visited.get(lock):
+        work, now = desk.work(), self._clock.now()
+        known, at = self._visited.get(lock, (frozenset(), now))
+        if work and (work != known or now - at >= AGAIN):
             self._visit(lock)
-        self._visited[lock] = work
+            self._visited[lock] = work, now

@@ -65,7 +65,7 @@ def test_nothing_is_visited_twice_for_the_same() -> None:
     tell(story)
 
 
-def test_a_lock_that_cannot_be_reached_is_visited_once_for_the_same() -> None:
+def test_a_lock_that_cannot_be_reached_is_visited_once_an_hour_for_the_same() -> None:
     async def story(on: Passwords) -> None:
         on.create(PIN)
         on.world.radio.faults = on.world.radio.then = Faults(absent=True)
@@ -75,6 +75,9 @@ def test_a_lock_that_cannot_be_reached_is_visited_once_for_the_same() -> None:
         on.create(OTHER)
         await on.look()
         assert on.visits == 2
+        await anyio.sleep(HOUR)
+        await on.look()
+        assert on.visits == 3
 
     tell(story)
 
@@ -557,6 +560,10 @@ def test_an_old_word_of_the_cloud_is_not_acted_upon() -> None:
         await on.quiet()
         assert on.at_lock() == []
         assert on.desk.state().last_error == "cloud-failed"
+        on.cloud.down = False
+        await on.look()
+        assert on.desk.state().last_error is None
+        assert on.opens(PIN)
 
     tell(story)
 
