@@ -57,6 +57,7 @@ from .session import LinkPorts
 from .sharing import Sharings
 from .stall import StallWatch
 from .supervisor import Supervisor
+from .syncing import Syncing, brings_passwords
 from .unlock import Ports
 from .watching import Watching
 
@@ -89,8 +90,9 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
             f"STATUS=opening the store\nEXTEND_TIMEOUT_USEC={OPENING * 1e6:.0f}"
         )
         with SqliteStore(
-            directory, keys, sinks=sinks, capacity=capacity, subscriptions=tuple(config.webhooks)
-        ) as store:
+            directory, keys, sinks=sinks, capacity=capacity,
+            subscriptions=tuple(config.webhooks), passwords=brings_passwords(config),
+        ) as store:  # fmt: skip
             for damage in store.damage:
                 log.error("store.damaged", detail=str(damage), advice=damage.advice)
             if (wrong := store.without_records) is not None:
@@ -123,11 +125,12 @@ async def _serve(
         memory = HeldMemory(store.memory)
         carrying = Carrying(config, found, store, cloud, clock, watching.records, audit, bell.ring)
         records = carrying.ports(memory, tasks)
+        syncing = Syncing(config, store, cloud, clock, tasks, audit)
 
         def links_over(radio: LockRadio) -> LinkPorts:
             return LinkPorts(
                 radio=radio, memory=memory, clock=clock, new_iv=_iv, records=records,
-                heard=watching.heard,
+                passwords=syncing.desk, heard=watching.heard,
             )  # fmt: skip
 
         supervisor, radio = await _reach(
@@ -161,6 +164,7 @@ async def _serve(
             readiness=metrics.readiness.parts,
             air=metrics.air,
             states=watching.states,
+            syncs=syncing.states,
             memory=memory,
             records=carrying.shown(),
             issued=TokenParts(issued=issued, clock=clock, locks=doors, audit=audit),
@@ -169,13 +173,12 @@ async def _serve(
             events=watching.events(),
             sharings=sharings,
         )
-        tasks.start_soon(audit.run)
+        for job in (
+            audit.run, stall.run, metrics.readiness.run, watchdog.run, carrying.run, pushing.run,
+        ):  # fmt: skip
+            tasks.start_soon(job)
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
-        tasks.start_soon(stall.run)
-        tasks.start_soon(metrics.readiness.run)
-        tasks.start_soon(watchdog.run)
-        tasks.start_soon(carrying.run)
-        tasks.start_soon(pushing.run)
+        tasks.start_soon(syncing.run, supervisor.called, watching.log.lock_failed)
         tasks.start_soon(forget_operations, store.ledger, clock, operations.settled)
         tasks.start_soon(_reload_on_hangup, config, tokens, tls, audit)
         if tls is not None:

@@ -78,36 +78,21 @@ class Beside:
             self._ended = anyio.Event()
 
 
-class BookBeside:
-    """Implements ``ports.RecordBook`` over another: a call may be cancelled, its commit may not.
+class CallsBeside:
+    """Calls to a disk, each of which goes on where whoever waits for it is cancelled.
 
-    The calls reach the book in the order in which they were made.
+    They are begun in the order in which they were made; ``what`` names the disk.
     """
 
-    def __init__(self, book: RecordBook, tasks: TaskGroup) -> None:
-        self._book = book
+    def __init__(self, tasks: TaskGroup, what: str) -> None:
         self._tasks = tasks
+        self._what = what
         self._under_way = 0
 
-    async def take(self, report: TakenReport) -> Kept:
-        """As the book's."""
-        return await self._beside(lambda: self._book.take(report))
-
-    async def drained(self, lock: str, *, up_to: int, keep: Collection[int], unix: float) -> None:
-        """As the book's."""
-        await self._beside(lambda: self._book.drained(lock, up_to=up_to, keep=keep, unix=unix))
-
-    async def last_seq(self) -> int:
-        """As the book's."""
-        return await self._beside(self._book.last_seq)
-
-    async def note_gap(self, lock: str, *, unix: float, reason: str) -> None:
-        """As the book's."""
-        await self._beside(lambda: self._book.note_gap(lock, unix=unix, reason=reason))
-
-    async def _beside(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make it, and wait for its end. Raises StoreError where too many are under way."""
         if self._under_way >= MOST:
-            raise StoreError("the records' disk does not answer")
+            raise StoreError(f"the {self._what}' disk does not answer")
         ended = anyio.Event()
         results: list[T] = []
         failures: list[Exception] = []
@@ -127,3 +112,30 @@ class BookBeside:
         if failures:
             raise failures[0]
         return results[0]
+
+
+class BookBeside:
+    """Implements ``ports.RecordBook`` over another: a call may be cancelled, its commit may not.
+
+    The calls reach the book in the order in which they were made.
+    """
+
+    def __init__(self, book: RecordBook, tasks: TaskGroup) -> None:
+        self._book = book
+        self._beside = CallsBeside(tasks, "records").call
+
+    async def take(self, report: TakenReport) -> Kept:
+        """As the book's."""
+        return await self._beside(lambda: self._book.take(report))
+
+    async def drained(self, lock: str, *, up_to: int, keep: Collection[int], unix: float) -> None:
+        """As the book's."""
+        await self._beside(lambda: self._book.drained(lock, up_to=up_to, keep=keep, unix=unix))
+
+    async def last_seq(self) -> int:
+        """As the book's."""
+        return await self._beside(self._book.last_seq)
+
+    async def note_gap(self, lock: str, *, unix: float, reason: str) -> None:
+        """As the book's."""
+        await self._beside(lambda: self._book.note_gap(lock, unix=unix, reason=reason))

@@ -26,7 +26,7 @@ from .vault import read_secret
 LINES = 2000
 """Of the journal, the newest."""
 UNIT = "bleagent.service"
-DATABASES = ("operations", "records", "audit", "webhooks")
+DATABASES = ("operations", "records", "audit", "webhooks", "passwords")
 LIBRARIES = ("anyio", "bleak", "dbus-fast", "fastapi", "httpx", "pydantic", "uvicorn")
 
 

@@ -321,8 +321,9 @@ class LockOwner:
                     if self._idle_since is None and not self._room_wanted:
                         self._idle_since = now()
                         self._ports.idle(self._facts.name)  # somebody may wait for the slot
+                        session.passwords.resume()
                     until = 0.0 if self._stopped else max(stay_until, self._keep_until)
-                    if session.records.draining and not self._stopped:
+                    if session.working and not self._stopped:
                         until = math.inf  # it has an end of its own
                     elif session.records.lacked_time and self._ports.clock.trusted:
                         until = self._followed_until  # a connection that is kept is made anew
@@ -350,10 +351,10 @@ class LockOwner:
 
     async def _lend_once(self, session: LockSession) -> bool:
         """To the most urgent one; whether the connection can still be used."""
-        session.records.pause()
+        session.pause()
         one = self._waiting.grant(session)
         await one.released.wait()
-        session.records.resume()
+        session.records.resume()  # the passwords wait until nobody does
         self._followed_until = session.visit.followed_until
         return not (one.broken or session.spent)
 

@@ -61,6 +61,13 @@ class Backlog(StrEnum):
     LEAVE = "leave"  # somebody else takes it, such as the vendor's app on the owner's phone
 
 
+class PasswordDelivery(StrEnum):
+    """Whether temporary passwords are brought from the cloud to the lock."""
+
+    LEAVE = "leave"  # the default: the vendor's app on the owner's phone brings them
+    DELIVER = "deliver"  # beside visits; needs the cloud's list, and its digits from a panel relay
+
+
 class Listening(StrEnum):
     """Whether locks are asked for what they advertise only when asked (scan responses)."""
 
@@ -92,6 +99,7 @@ class Policy:
     offline_max_age: float = 24 * 3600.0
     """Seconds since the cloud last said yes to this lock."""
     sharing: SharingLock = SharingLock.NAMED
+    passwords: PasswordDelivery = PasswordDelivery.LEAVE
     major: int = 3
     security_v2: bool = False
     dps: DpMap = field(default_factory=lambda: DpMap.default(LockGeneration.V3_3))

@@ -22,9 +22,11 @@ from .beside import Beside
 from .errors import AgentError, LockChanged
 from .lock_client import LockClient, open_client
 from .model import LockFacts, Priority, Proven, Step
+from .password_desk import PasswordDesk
 from .policy import Policy, SnStart
 from .ports import Clock, HandshakeJudge, LockMemory, LockRadio
 from .records import RecordPorts, RecordTaker
+from .sync import PasswordDuty
 from .visit import Visit
 
 MAX_SN_MARK = 2**31
@@ -42,7 +44,8 @@ class LinkPorts:
     ``trouble`` says why a lock cannot be connected to at the moment; ``idle`` is told of a lock
     whose connection nobody uses any more, for those who wait for its slot; ``wanted`` what the
     connection that is being made is wanted for, whenever that changes. ``records`` take what the
-    lock remembers; ``heard`` is called with all that a lock says.
+    lock remembers; ``passwords`` gives a lock's desk, where its passwords are brought; ``heard`` is
+    called with all that a lock says.
     """
 
     radio: LockRadio
@@ -50,6 +53,7 @@ class LinkPorts:
     clock: Clock
     new_iv: Callable[[], bytes]
     records: RecordPorts
+    passwords: Callable[[str], PasswordDesk | None] = lambda _: None
     heard: Callable[[str, DpMap, ev.CentralEvent], None] = lambda *_: None
     judge: HandshakeJudge | None = None
     trouble: Callable[[str], AgentError | None] = lambda _: None
@@ -64,8 +68,19 @@ class LockSession:
     client: LockClient
     visit: Visit
     records: RecordTaker
+    passwords: PasswordDuty
     spent: bool = False
     """Its user found it silent: nobody else is to rely on it."""
+
+    @property
+    def working(self) -> bool:
+        """Whether a duty still needs the connection; each has an end of its own."""
+        return self.records.draining or self.passwords.working
+
+    def pause(self) -> None:
+        """Somebody uses the connection: the duties ask nothing."""
+        self.records.pause()
+        self.passwords.pause()
 
 
 @asynccontextmanager
@@ -104,12 +119,22 @@ async def open_session(
         )
         async with open_client(central, link, ports.clock) as client:
             visit = Visit(client, ports.clock, policy.dps)
+
+            def drained() -> None:
+                wake()
+                passwords.look_again()
+
             records = RecordTaker(
-                client, facts, policy, ports.records, ports.clock, beside, visit, wake
+                client, facts, policy, ports.records, ports.clock, beside, visit, drained
             )
+            passwords = PasswordDuty(
+                client, policy.dps, ports.clock, ports.passwords(facts.name), visit,
+                lambda: not records.draining, wake,
+            )  # fmt: skip
             client.heard = _each(
-                records.listen, visit.listen, partial(ports.heard, facts.name, policy.dps)
-            )
+                records.listen, visit.listen, passwords.listen,
+                partial(ports.heard, facts.name, policy.dps),
+            )  # fmt: skip
             async with anyio.create_task_group() as duties:
                 try:
                     await client.handshake(lambda: mark(Step.DEVICE_INFO))
@@ -122,9 +147,9 @@ async def open_session(
                     if ports.judge is not None:
                         ports.judge.proved(facts.name)
                     _begin_keeping(records, visit, beside, duties)
-                    for duty in (visit.answer_times, records.drain):
+                    for duty in (visit.answer_times, records.drain, passwords.run):
                         duties.start_soon(duty)
-                    yield LockSession(client, visit, records)
+                    yield LockSession(client, visit, records, passwords)
                 duties.cancel_scope.cancel()
         if failure is not None:
             raise failure  # seen by the radio, too: the next candidate's turn

@@ -19,7 +19,16 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from bleagent.cloud.settings import Signer, Transport
 from bleagent.errors import ConfigError, ConfigNotToml, ConfigUnreadable
-from bleagent.policy import CodeSource, DeviceRandom, LockVia, Offline, Policy, SharingLock, SnStart
+from bleagent.policy import (
+    CodeSource,
+    DeviceRandom,
+    LockVia,
+    Offline,
+    PasswordDelivery,
+    Policy,
+    SharingLock,
+    SnStart,
+)
 from protocol import DpMap, InstructionAir, LocalProtocolError
 from protocol.dpmap import LockGeneration
 
@@ -122,6 +131,9 @@ class Strategies(Section):
     offline: Offline = Field(default=Offline.NEVER, description="never or cached")
     offline_max_age: float = Field(default=24 * 3600.0, gt=0, description="seconds, more than 0")
     sharing: SharingLock = Field(default=SharingLock.NAMED, description="named or only_lock")
+    passwords: PasswordDelivery = Field(
+        default=PasswordDelivery.LEAVE, description="leave or deliver"
+    )
 
 
 class LockConfig(LockRadioConfig):

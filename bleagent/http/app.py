@@ -20,6 +20,7 @@ from bleagent.audit import Audit
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
 from bleagent.lock_states import LockStates
+from bleagent.password_desk import SyncState
 from bleagent.ports import Clock, Ledger, LockMemory
 from bleagent.radio.airtime import RadioAir
 from bleagent.readiness import Part
@@ -68,6 +69,8 @@ class HttpParts:
     """What the radio has heard and done; ``None`` for a virtual lock."""
     states: LockStates = field(default_factory=LockStates)
     """What locks have said of themselves."""
+    syncs: Callable[[], Mapping[str, SyncState]] = dict
+    """How bringing passwords stands, for the locks where they are brought."""
     memory: LockMemory | None = None
     """What is remembered of locks; ``None``: nothing."""
     readiness: Callable[[], Mapping[str, Part]]
@@ -119,7 +122,7 @@ def create_app(parts: HttpParts) -> FastAPI:
         app,
         LockParts(
             doors=parts.doors, clock=parts.clock, states=parts.states, memory=parts.memory,
-            air=parts.air,
+            air=parts.air, syncs=parts.syncs,
         ),
     )  # fmt: skip
     add_records(app, parts.records)

@@ -56,6 +56,13 @@ LOCKS = {
                 "adapter": "hci0", "rssi": -61, "heard_s_ago": 0.8, "attempts": 12,
                 "connections": 12, "failures": {}, "connected_s_today": 41.5,
             },
+            "sync": {
+                "passwords": {
+                    "waiting": 1, "written": 0, "confirmed": 2, "refused": 0, "given_up": 0,
+                    "gone": 0,
+                },
+                "asked_at": "2026-01-31T17:29:50.000+00:00", "last_error": None,
+            },
         }
     ]
 }  # fmt: skip

@@ -13,6 +13,7 @@ from bleagent.doors import Door, Doors
 from bleagent.errors import StoreError
 from bleagent.issued import offline_until
 from bleagent.lock_states import LockStates, Told
+from bleagent.password_desk import SyncState
 from bleagent.ports import Clock, LockMemory
 from bleagent.radio.airtime import DAY, LockAir, RadioAir
 
@@ -34,6 +35,7 @@ class LockParts:
     states: LockStates
     memory: LockMemory | None
     air: Callable[[], RadioAir | None]
+    syncs: Callable[[], Mapping[str, SyncState]]
 
 
 def add_locks(app: FastAPI, parts: LockParts) -> None:
@@ -60,6 +62,8 @@ async def _view(parts: LockParts, name: str, air: RadioAir | None) -> dict[str, 
         "offline_until": await _offline_until(parts, door),
         "state": {key: _told_view(told, now) for key, told in parts.states.of(name).items()},
     }
+    if (sync := parts.syncs().get(name)) is not None:
+        view["sync"] = _sync_view(sync)
     if heard is not None:
         view["radio"] = _air_view(heard, today=int(parts.clock.unix() // DAY))
     return view
@@ -88,6 +92,14 @@ async def _offline_until(parts: LockParts, door: Door) -> str | None:
 
 def _told_view(told: Told, now: float) -> Mapping[str, Any]:
     return {"value": told.value, "told_s_ago": round(now - told.at, 1)}
+
+
+def _sync_view(sync: SyncState) -> dict[str, Any]:
+    return {
+        "passwords": dict(sync.passwords),
+        "asked_at": None if sync.asked_at is None else iso(sync.asked_at),
+        "last_error": sync.last_error,
+    }
 
 
 def _air_view(air: LockAir, today: int) -> dict[str, Any]:

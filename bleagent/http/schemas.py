@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bleagent.model import Action, Outcome, Phase
+from bleagent.passwords import State
 from bleagent.policy import Connection, LockVia, Offline
 from bleagent.record import Carriage, TimeQuality
 from bleagent.story import Category, Severity
@@ -114,6 +115,14 @@ class LockState(Answer):
     door: StateWord | None = Field(default=None, description="open, closed or unknown.")
 
 
+class LockSync(Answer):
+    """Bringing the cloud's temporary passwords to the lock."""
+
+    passwords: dict[State, int] = Field(description="How many are where.")
+    asked_at: Time | None = Field(description="When the cloud last said what it holds.")
+    last_error: str | None = Field(description="The code of what went wrong last.")
+
+
 class Lock(Answer):
     """One configured lock."""
 
@@ -131,6 +140,9 @@ class Lock(Answer):
     )
     state: LockState
     radio: LockRadio | None = Field(default=None, description="With Bluetooth only.")
+    sync: LockSync | None = Field(
+        default=None, description="Where passwords are brought to the lock only."
+    )
 
 
 class Locks(Answer):

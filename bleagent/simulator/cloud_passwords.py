@@ -21,6 +21,7 @@ from Crypto.Util.Padding import pad, unpad
 from protocol import Secret
 
 from .cloud_checks import Failure
+from .cloud_samples import sample
 
 Params = Mapping[str, Any]
 
@@ -30,6 +31,7 @@ PIN_DIGITS = 6
 DYNAMIC_LIFE = 300
 _MAX_NAME = 64
 _FIRST_ID = 1001
+_PAGE_LIST = "tuya.m.device.lock.temppwd.pagelist@1.0"
 
 
 class Phase(IntEnum):
@@ -108,6 +110,7 @@ class PasswordDesk:
             "doorLock.removalInvalidTempPasswords": self._remove_invalid,
             "doorLock.getDynamicPassword": self._dynamic,
             "doorLock.deleteOfflinePassword": self._clearing_code,
+            _PAGE_LIST: self._page_for_app,
         }
 
     # -- what happens at the lock
@@ -206,6 +209,18 @@ class PasswordDesk:
         found = self._of(self._device(params), deleted=not wanted)
         return [one.row() for one in found if self._valid(one) is wanted]
 
+    def _page_for_app(self, params: Params) -> object:
+        """What an app that is signed in sees: a page, with the digits; of no lock the sample."""
+        device_id = str(params.get("devId", ""))
+        if not self.has(device_id):
+            return sample(_PAGE_LIST, params)
+        wanted = str(params.get("useful", True)).lower() in ("true", "1")
+        found = [one for one in self._of(device_id, deleted=True) if self._valid(one) is wanted]
+        begin = int(params.get("offset", 0))
+        end = begin + int(params.get("limit", 50))
+        rows = [_row_for_app(one) for one in found[begin:end]]
+        return {"datas": rows, "hasNext": end < len(found), "totalCount": len(found)}
+
     def _modify(self, params: Params) -> object:
         known = self._one(params)
         if params.get("password"):
@@ -267,6 +282,18 @@ class PasswordDesk:
         if not self.has(device_id):
             raise Failure(1106, "permission deny")
         return device_id
+
+
+def _row_for_app(one: CloudPassword) -> dict[str, object]:
+    return {
+        "id": one.password_id,
+        "devId": one.device_id,
+        "name": one.name,
+        "password": one.pin.reveal().decode(),
+        "phase": int(one.phase),
+        "oneTime": int(one.more.get("type") == 1),
+        "deliveryStatus": 2 if one.phase is Phase.SENT else 1,
+    }
 
 
 def _digits(*parts: object) -> str:

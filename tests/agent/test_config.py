@@ -17,6 +17,7 @@ from bleagent.policy import (
     DeviceRandom,
     LockVia,
     Offline,
+    PasswordDelivery,
     Policy,
     SharingLock,
     SnStart,
@@ -123,6 +124,7 @@ def test_the_defaults_are_those_of_the_rules(tmp_path: Path) -> None:
         "offline": Offline.NEVER,
         "offline_max_age": 86400.0,
         "sharing": SharingLock.NAMED,
+        "passwords": PasswordDelivery.LEAVE,
     }
     assert (config.http.host, config.http.port) == ("127.0.0.1", 8580)
     assert (config.cloud.transport, config.cloud.signer) == (Transport.ACTION, Signer.FAAS)
@@ -635,7 +637,7 @@ LITERAL = (
             (
                 "strategies.ofline: found an "
                 "unknown key, expected one of device_random, code_source, sn_start, "
-                "instruction_air, lock_via, offline, offline_max_age, sharing"
+                "instruction_air, lock_via, offline, offline_max_age, sharing, passwords"
             ),
         ),
         (

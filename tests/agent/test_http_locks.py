@@ -7,12 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from bleagent.errors import StoreError
+from bleagent.http.app import create_app
 from bleagent.http.locks import LATELY, _reachable
 from bleagent.lock_states import LockStates
 from bleagent.model import CodeAttempt
+from bleagent.password_desk import SyncState
+from bleagent.passwords import State
 from bleagent.policy import Offline
 from bleagent.radio.airtime import LockAir
 from bleagent.simulator.fakes import MemoryLocks
@@ -102,6 +106,28 @@ def test_it_is_shown_with_its_age() -> None:
         assert state["bolt"]["value"] == "open"
 
     shown(story, linger=60.0, quirks=Quirks(reports_bolt=True))
+
+
+# -- passwords
+
+
+def test_how_passwords_stand_is_shown_where_they_are_brought() -> None:
+    passwords = dict.fromkeys(State, 0) | {State.WAITING: 2}
+    state = SyncState(passwords=passwords, asked_at=1_700_000_000.0, last_error="cloud-down")
+
+    async def story(gate: Gate) -> None:
+        assert "sync" not in await lock(gate)
+        parts = replace(gate.parts, syncs=lambda: {DOOR: state})
+        gate.transport = httpx.ASGITransport(create_app(parts))
+        assert (await lock(gate))["sync"] == {
+            "passwords": {
+                "waiting": 2, "written": 0, "confirmed": 0, "refused": 0, "given_up": 0, "gone": 0
+            },
+            "asked_at": "2023-11-14T22:13:20.000+00:00",
+            "last_error": "cloud-down",
+        }  # fmt: skip
+
+    shown(story)
 
 
 # -- whether it can be reached

@@ -109,6 +109,9 @@ RULES: dict[str, Rule] = {
     "bleagent.waiting": JOB,
     "bleagent.session": JOB,
     "bleagent.sync": JOB,
+    "bleagent.sync_look": JOB,
+    "bleagent.password_desk": JOB,
+    "bleagent.passwords": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol"}),
     "bleagent.records": JOB,
     "bleagent.record": JOB,
     "bleagent.identity": JOB,
@@ -172,6 +175,10 @@ RULES: dict[str, Rule] = {
     ),
     # Its part for subscriptions: the followers, and what they send.
     "bleagent.pushing": Rule(
+        never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
+    ),
+    # Its part for temporary passwords: the desks, and who asks the cloud for what is on them.
+    "bleagent.syncing": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
     # Its part for how things are: metrics and readiness.

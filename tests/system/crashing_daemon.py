@@ -19,6 +19,7 @@ from bleagent.adapters.sqlite_store.audit import SqliteAudit
 from bleagent.adapters.sqlite_store.database import Database
 from bleagent.adapters.sqlite_store.ledger import SqliteLedger
 from bleagent.adapters.sqlite_store.memory import SqliteLockMemory
+from bleagent.adapters.sqlite_store.passwords import SqlitePasswords
 from bleagent.adapters.sqlite_store.records import SqliteRecords
 from bleagent.cloud.client import CloudClient
 from protocol import Central
@@ -128,6 +129,7 @@ if __name__ == "__main__":
         (CloudClient, ("report_property",)),
         (SqliteAudit, ("append",)),
         (Database, ("empty_log",)),
+        (SqlitePasswords, ("keep",)),
     ):
         for name in names:
             executioner.around(owner, name)

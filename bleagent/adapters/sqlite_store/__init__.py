@@ -3,7 +3,8 @@
 ``operations.db`` has what an unlock needs and nothing that grows: operations, idempotency keys,
 marks, timestamps, issued configs, device facts, tokens. ``records.db`` and ``audit.db`` have what
 grows: raw reports, the records in them and how far each was carried; and who did what.
-``webhooks.db``, where there are subscriptions, has how far each of them is. So a full or damaged
+``webhooks.db``, where there are subscriptions, has how far each of them is, and ``passwords.db``,
+where temporary passwords are brought to locks, how far each of these has come. So a full or damaged
 one of these never keeps a door shut, and each has a worker thread of its own, so that a slow write
 of the one does not delay the others (safety H2).
 """
@@ -28,6 +29,8 @@ from .events import SqliteOperationEvents, SqliteRecordEvents
 from .files import StateLock, free_bytes, make_directory, moved_aside
 from .ledger import SqliteLedger
 from .memory import SqliteLockMemory
+from .passwords import QUOTA as PASSWORD_PAGES
+from .passwords import SqlitePasswords
 from .record_keeping import Adopted
 from .records import SqliteRecords
 from .rotation import (
@@ -48,6 +51,7 @@ __all__ = [
     "SqliteAudit",
     "SqliteLedger",
     "SqliteLockMemory",
+    "SqlitePasswords",
     "SqliteRecords",
     "SqliteStore",
     "SqliteTokens",
@@ -113,11 +117,13 @@ class SqliteStore:
     Where ``records.db`` cannot be used (a newer agent's, another program's, unreadable) it stays
     as it is, the store opens all the same, and ``without_records`` says why: keeping a report or a
     record raises that, and whatever needs ``operations.db`` alone goes on (safety H2). The same
-    goes for ``audit.db`` and ``without_audit``, and for ``webhooks.db``: ``webhooks`` raises it.
+    goes for ``audit.db`` and ``without_audit``, and for ``webhooks.db`` and ``passwords.db``:
+    ``webhooks`` and ``passwords`` raise it.
 
     The quotas are in pages of 4096 bytes; none by default but for the audit. ``sinks`` are the
     names of those that records are carried to, and ``capacity`` is how many may wait for one of
-    them (safety D6); ``subscriptions`` are those whose place in what happens is kept.
+    them (safety D6); ``subscriptions`` are those whose place in what happens is kept, and
+    ``passwords`` says whether any are brought to a lock.
 
     Raises:
         VaultKeyMissing: something that is needed opens with none of the keys.
@@ -137,6 +143,7 @@ class SqliteStore:
         sinks: tuple[str, ...] = (),
         capacity: int = 100_000,
         subscriptions: tuple[str, ...] = (),
+        passwords: bool = False,
         free: Callable[[Path], int] = free_bytes,
         boottime: Callable[[], float] = boot_seconds,
         utcnow: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -154,6 +161,8 @@ class SqliteStore:
             opened.callback(self._audit.close)
             self._webhooks = _open_webhooks(folder, utcnow, wanted=bool(subscriptions))
             opened.callback(self._webhooks.close)
+            self._passwords = _open_passwords(folder, utcnow, wanted=passwords)
+            opened.callback(self._passwords.close)
             self._vault, self.sealed_anew = self._open_vault(vault)
             opened.pop_all()
         self.unopened = 0
@@ -171,6 +180,7 @@ class SqliteStore:
             self._audit, self._vault, random=secrets.token_bytes, bounds=audit_bounds
         )
         self.webhooks = SqliteWebhooks(self._webhooks, subscriptions)
+        self.passwords = SqlitePasswords(self._passwords)
         self._readers = (Reader(self._operations.path), Reader(self._records.path))
         operations, records = self._readers
         self.operation_events = SqliteOperationEvents(operations)
@@ -178,9 +188,14 @@ class SqliteStore:
         self.damaged = moved_aside(self._operations.path)
         self.damage = tuple(
             StoreDamaged(f"{database.path.name} was damaged and is now {moved.name}")
-            for database in (self._operations, self._records, self._audit, self._webhooks)
+            for database in self._databases
             if (moved := moved_aside(database.path)) is not None
         )
+
+    @property
+    def _databases(self) -> tuple[Database, ...]:
+        grown = (self._records, self._audit, self._webhooks, self._passwords)
+        return self._operations, *grown
 
     def _open_vault(self, vault: Vault | VaultKeys) -> tuple[Vault, int]:
         if isinstance(vault, Vault):
@@ -218,8 +233,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the files. The directory stays held until it is closed itself."""
-        databases = (self._operations, self._records, self._audit, self._webhooks)
-        for database in (*self._readers, *databases):
+        for database in (*self._readers, *self._databases):
             database.close()
 
     def __enter__(self) -> Self:
@@ -250,3 +264,11 @@ def _open_webhooks(folder: Path, utcnow: Callable[[], datetime], *, wanted: bool
     if not wanted and not path.exists():
         return Unusable(path, StoreError("no webhooks are configured"))
     return _open(folder, "webhooks", WEBHOOK_PAGES, utcnow)[0]
+
+
+def _open_passwords(folder: Path, utcnow: Callable[[], datetime], *, wanted: bool) -> Database:
+    """Made where the first lock's passwords are brought; it stays, for it knows what is there."""
+    path = folder / "passwords.db"
+    if not wanted:
+        return Unusable(path, StoreError("no passwords are brought to locks"))
+    return _open(folder, "passwords", PASSWORD_PAGES, utcnow)[0]

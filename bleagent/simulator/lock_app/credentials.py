@@ -11,6 +11,7 @@ from protocol.credentials import (
     Method,
     Stage,
     TemporaryResult,
+    Validity,
 )
 
 from .buffer import ReplyBuffer, Request
@@ -150,6 +151,24 @@ class Credentials:
             new.freeze = old.freeze
             self._all[hardid] = new
         return _temporary_reply(reply, hardid, result)
+
+    def type_temporary(self, typed: bytes, unix: int) -> int | None:
+        """Somebody enters a temporary password: its hardid, if it opens. The last use deletes it.
+
+        The hours of a cycle are not looked at: no document says what they mean.
+        """
+        for hardid in hardids(Method.TEMPORARY_PASSWORD):
+            one = self._all.get(hardid)
+            if one is None or one.digits != typed or one.freeze == Freeze.FROZEN:
+                continue
+            validity = Validity.from_bytes(one.validity)
+            if not validity.start <= unix < validity.end:
+                continue
+            if one.count == 1:
+                del self._all[hardid]
+            one.count = max(one.count - 1, 0)
+            return hardid
+        return None
 
 
 def _temporary(request: Request, at: int) -> Credential:

@@ -50,6 +50,8 @@ def perform(app: LockApplication, action: Mapping[str, Any], now: float) -> bool
             _enrol(app, action)
         case "motor":
             app.machine.motor_ok = bool(number(action, "ok", 1))
+        case "temporary_password":
+            _temporary_password(app, action, now)
         case "offline_password":
             _offline_password(app, action, now)
         case "factory_reset":
@@ -101,6 +103,17 @@ def _enrol(app: LockApplication, action: Mapping[str, Any]) -> None:
             app.report_progress(Stage.FAILED, hardid, step, reason)
         case stage:
             raise LocalEventError(f'"stage" is {stage!r}, where step, complete, failed are known')
+
+
+def _temporary_password(app: LockApplication, action: Mapping[str, Any], now: float) -> None:
+    digits = str(action.get("digits"))
+    if not (digits.isascii() and digits.isdigit()):
+        raise LocalEventError('"digits" are not digits')
+    typed = bytes(int(digit) for digit in digits)
+    hardid = app.credentials.type_temporary(typed, int(app.clock.read(now)))
+    if hardid is not None:
+        number = app.dps.number(DpName.RECORD_TEMPORARY_PASSWORD)
+        app.records.record_value(number, hardid, now)
 
 
 def _offline_password(app: LockApplication, action: Mapping[str, Any], now: float) -> None:
