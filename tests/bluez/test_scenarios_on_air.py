@@ -13,7 +13,7 @@ from .air import Air
 from .air_layer import AirLayer
 from .bleak_bumble import Adapter
 from .bumble_stack import BumbleStack
-from .scenarios import Scenario, playable
+from .scenarios import LONG, Scenario, playable
 
 
 @pytest.fixture
@@ -24,6 +24,8 @@ async def layer(air: Air, adapter: Adapter) -> AsyncIterator[AirLayer]:
 
 @pytest.mark.anyio
 @pytest.mark.usefixtures("records_come_at_once")
-@pytest.mark.parametrize("scenario", playable(AirLayer.abilities), ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "scenario", playable(AirLayer.abilities)[:: 1 if LONG else 2], ids=lambda one: one.name
+)
 async def test_scenario(layer: AirLayer, scenario: Scenario) -> None:
     await scenario.story(layer)

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from bleagent.simulator.cloud_faults import Fault, FaultKind
+from tests.often import some
 from tests.system.daemon import Site, unlock, unlock_when_rested
 from tests.system.telling_door import (
     BLUETOOTH,
@@ -159,8 +160,14 @@ async def test_a_suspended_machine_does_not_open_when_it_wakes(tmp_path: Path, w
         assert site.opened == 1
 
 
-@pytest.mark.parametrize("wall", [5 * HOURS, -5 * HOURS, 0.0])
-@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize(
+    ("trusted", "wall"),
+    some(
+        [(True, 5 * HOURS), (False, -5 * HOURS), (False, 0.0), (True, 0.0), (True, -5 * HOURS),
+         (False, 5 * HOURS)],
+        3,
+    ),
+)  # fmt: skip
 async def test_after_silence_the_door_stays_closed_to_a_new_key_for_a_real_minute(
     tmp_path: Path, wall: float, trusted: bool
 ) -> None:
@@ -207,8 +214,14 @@ async def test_the_minute_goes_on_over_a_restart_whatever_the_date_says(
         assert site.opened == 2
 
 
-@pytest.mark.parametrize("wall", [5 * HOURS, -5 * HOURS])
-@pytest.mark.parametrize("signer", ["faas", "openapi"])
+@pytest.mark.parametrize(
+    ("signer", "wall"),
+    some(
+        [("faas", 5 * HOURS), ("openapi", -5 * HOURS), ("faas", -5 * HOURS),
+         ("openapi", 5 * HOURS)],
+        2,
+    ),
+)  # fmt: skip
 async def test_a_cloud_that_does_not_believe_our_date_is_asked_again_with_its_own(
     tmp_path: Path, wall: float, signer: str
 ) -> None:

@@ -16,7 +16,7 @@ from tests.system.daemon import TOKEN, Site, unlock
 
 pytestmark = pytest.mark.anyio
 SECONDS = os.environ.get("BLEAGENT_SCHEMATHESIS_SECONDS")
-"""For so long; 25 by default, and then by the same seed each time."""
+"""For so long; 20 by default, and then by the same seed each time."""
 PATIENT = (str(Path(__file__).with_name("patient_daemon.py")),)
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
@@ -36,7 +36,7 @@ async def test_what_the_daemon_answers_is_what_its_document_says(tmp_path: Path)
         command = [
             str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG),
             "run", str(path), "--url", str(client.base_url), "--checks", "all",
-            "--header", f"Authorization: Bearer {TOKEN}", "--max-time", SECONDS or "25",
+            "--header", f"Authorization: Bearer {TOKEN}", "--max-time", SECONDS or "20",
             "--output-truncate", "false", "--request-timeout", "60",
             *(() if SECONDS else ("--seed", "1")),
         ]  # fmt: skip

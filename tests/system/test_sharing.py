@@ -13,6 +13,7 @@ from bleagent.cloud.sharing import CONFIRM, VERIFY
 from bleagent.shared import id_of
 from bleagent.simulator.cloud_faults import Fault, FaultKind
 from protocol import Secret
+from tests.often import some
 from tests.system.daemon import KEYS, Site, unlock_when_rested
 from tests.system.test_audit import until_told
 from tests.system.test_tokens import made, of
@@ -48,7 +49,7 @@ def refused(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("told", some([True, False], 1))
 async def test_a_ticket_opens_as_often_as_it_says_over_a_restart_and_not_when_it_is_taken_back(
     tmp_path: Path, told: bool
 ) -> None:
