@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-bluez test-page lint format bench fuzz lock clean
+.PHONY: help venv demo test pytest test-bluez test-page lint format bench fuzz lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,9 @@ venv: $(INSTALLED)  ## .venv with the project, its dependencies as locked, and t
 demo: $(INSTALLED)  ## the main job on a virtual lock and a virtual cloud
 	$(BIN)/bleagent demo $(DEMO_ARGS)
 
-test: lint  ## everything that must hold: style, types, tests
+test: lint pytest  ## everything that must hold: style, types, tests
+
+pytest: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile \
 		--ignore=tests/bench --ignore=tests/page
 	$(BIN)/python -m pytest tests/bench
