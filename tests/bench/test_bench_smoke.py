@@ -12,6 +12,7 @@ import pytest
 
 from tests.bench import bench_codec, bench_http, bench_records, bench_start, bench_unlock
 from tests.bench.bench_codec import ATT_PAYLOADS, CRC_SIZES, DATA_SIZES, Case
+from tests.often import LONG
 
 
 def test_a_quick_run_yields_every_row_with_positive_numbers(
@@ -62,6 +63,7 @@ def test_a_ratio_is_over_the_bare_case_of_the_same_size() -> None:
     assert rows[2].ratio == min(codec.times) / min(bare.times)
 
 
+@pytest.mark.skipif(not LONG, reason="a quarter of a minute: BLEAGENT_LONG=1")
 def test_the_unlock_bench_opens_every_door_it_times(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +119,7 @@ def test_the_bench_of_a_start_says_what_each_library_adds(
     assert "resident" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(not LONG, reason="a quarter of a minute: BLEAGENT_LONG=1")
 def test_the_records_bench_takes_and_carries_every_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -158,6 +158,9 @@ async def test_a_receiver_that_never_answers_delays_no_opening(tmp_path: Path) -
         await opened(client, "two")
         assert time.monotonic() - began < PROMPT
         assert len(receiver.requests) == 1
+        with anyio.fail_after(60):  # the agent stays for the record that follows an opening
+            while (await client.get("/v1/locks")).json()["locks"][0]["connected"]:
+                await anyio.sleep(0.2)
         process.terminate()
         with anyio.fail_after(PROMPT):  # nor the end
             await process.wait()
