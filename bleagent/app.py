@@ -147,6 +147,7 @@ async def _serve(
         pushing = Pushing(config, found, store, clock, bell)
         metrics = watching.shown(operations, cloud, radio, pushing.states)
         watchdog = watching.watchdog(metrics.readiness)
+        offline = watching.offline(doors.values(), memory)
 
         def ready(port: int) -> None:
             watchdog.listens()
@@ -165,7 +166,7 @@ async def _serve(
             air=metrics.air,
             states=watching.states,
             syncs=syncing.states,
-            memory=memory,
+            offline=lambda: offline.current or {},
             records=carrying.shown(),
             issued=TokenParts(issued=issued, clock=clock, locks=doors, audit=audit),
             metrics=metrics,
@@ -174,7 +175,8 @@ async def _serve(
             sharings=sharings,
         )
         for job in (
-            audit.run, stall.run, metrics.readiness.run, watchdog.run, carrying.run, pushing.run,
+            audit.run, stall.run, metrics.readiness.run, watchdog.run, offline.run, carrying.run,
+            pushing.run,
         ):  # fmt: skip
             tasks.start_soon(job)
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)

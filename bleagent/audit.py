@@ -98,6 +98,15 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the file says about itself: where it ends, and up to where it was cut off."""
+
+    head: Head
+    cut: int
+    cut_digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Root:
     """The key of row ``first`` of a chain, from which those of all later rows follow."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from .errors import AgentError, AuditUnusable
+from .printable import printable
 
 if TYPE_CHECKING:
     from .adapters.sqlite_store import AuditFile
@@ -235,7 +236,6 @@ def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _printable(text: str) -> str:
-    from .radio.nearby import printable  # noqa: PLC0415
 
     return printable(text)
 

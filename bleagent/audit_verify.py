@@ -14,22 +14,25 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .audit import CUT, HEAD, ROOTED, ChainedRow, Head, Root, beginning, digest_of, evolve, mac_of
+from .audit import (
+    CUT,
+    HEAD,
+    ROOTED,
+    ChainedRow,
+    Head,
+    Kept,
+    Root,
+    beginning,
+    digest_of,
+    evolve,
+    mac_of,
+)
 from .errors import AuditUnusable
 
 FARTHEST = 10_000_000
 """Rows behind a root key: a step for each takes ten seconds, and nobody writes so many."""
 MOST_TOLD = 20
 """Findings that are listed; one is enough."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What the file says about itself: where it ends, and up to where it was cut off."""
-
-    head: Head
-    cut: int
-    cut_digest: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
+from .printable import printable
 from .tokens_cli import AsJson
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ async def _report(config: Path | None) -> Report:
 
 def _show(report: Report) -> None:
     from .doctor_check import to_lines  # noqa: PLC0415
-    from .radio.nearby import printable  # noqa: PLC0415
 
     marks = {
         "ok": typer.style("ok  ", fg="green"),

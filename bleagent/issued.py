@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import anyio
@@ -131,6 +132,17 @@ async def offline_until(
         return None
     until, now = config.fetched_at + policy.offline_max_age, clock.unix()
     return until if until >= now and config.fetched_at <= now + AGREEMENT else None
+
+
+async def offline_times(
+    doors: Iterable[tuple[LockFacts, Policy]], memory: LockMemory, clock: Clock
+) -> dict[str, float]:
+    """``offline_until`` of each lock that opens without the cloud, by name. Raises StoreError."""
+    found = {}
+    for facts, policy in doors:
+        if (until := await offline_until(facts, policy, memory, clock)) is not None:
+            found[facts.name] = until
+    return found
 
 
 async def known_or_asked(facts: LockFacts, cloud: Cloud, memory: LockMemory) -> IssuedConfig:

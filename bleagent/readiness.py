@@ -101,6 +101,11 @@ class Look(Generic[T]):
             await anyio.sleep(LOOK)
 
     @property
+    def current(self) -> T | None:
+        """What it answered; nothing while something is wrong with it."""
+        return None if self.error is not None else self.found
+
+    @property
     def error(self) -> StoreError | None:
         """What is wrong with the store."""
         asked = self.asked_at

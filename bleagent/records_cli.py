@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from .printable import printable
 from .records_options import (
     AsJson,
     Config,
@@ -256,7 +257,6 @@ def _daemon(
 ) -> Iterator[DaemonClient]:
     """A client; whatever goes wrong with the daemon ends the command in words."""
     from .errors import AgentError  # noqa: PLC0415 - httpx and pydantic, only here
-    from .radio.nearby import printable  # noqa: PLC0415
     from .records_client import DaemonClient, DaemonRefused, find_daemon  # noqa: PLC0415
 
     said = context.obj if isinstance(context.obj, Where) else Where()

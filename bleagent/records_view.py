@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .radio.nearby import printable
+from .printable import printable
 
 Json = Mapping[str, Any]
 

@@ -7,6 +7,7 @@ import json
 import typer
 
 from .errors import AgentError
+from .printable import printable
 from .records_options import Config, TokenFile, Url
 from .tokens_cli import AsJson
 
@@ -21,7 +22,6 @@ def status(
 
     Exit status: 0 ready, 1 doors stay shut, 2 the daemon could not be asked.
     """
-    from .radio.nearby import printable  # noqa: PLC0415 - httpx and pydantic, only here
     from .records_client import DaemonClient, find_daemon  # noqa: PLC0415
     from .status import to_lines  # noqa: PLC0415
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from .errors import AgentError, TokenUnusable
+from .printable import printable
 from .tokens import MAX_LABEL, parse_id
 
 if TYPE_CHECKING:
@@ -159,7 +160,6 @@ def _daemon(
     config: Path | None, url: str | None, token_file: Path | None
 ) -> Iterator[DaemonClient]:
     """A client; whatever goes wrong with the daemon ends the command in words."""
-    from .radio.nearby import printable  # noqa: PLC0415 - httpx and pydantic, only here
     from .records_client import DaemonClient, DaemonRefused, find_daemon  # noqa: PLC0415
 
     try:
@@ -230,7 +230,6 @@ def _terms(guest: object) -> str:
 
 
 def _text(value: object) -> str:
-    from .radio.nearby import printable  # noqa: PLC0415
 
     return printable(str(value or ""))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from protocol import DpMap
 from protocol.events import CentralEvent
@@ -16,16 +16,17 @@ from .audit_writer import AuditWriter
 from .audited import AuditedDoors
 from .cloud.client import CloudClient, CloudEvent
 from .config.file import Config
-from .doors import Doors, Listener
+from .doors import Door, Doors, Listener
 from .events import Bell
 from .everyone import everyone
 from .http.events import EventParts
 from .http.metrics import MetricParts
+from .issued import offline_times
 from .lock_states import LockStates
 from .metrics import Tally
 from .model import OperationRecord
 from .operation_log import OperationLog
-from .ports import Clock
+from .ports import Clock, LockMemory
 from .radio.airtime import RadioAir
 from .radio.bluetooth_radio import BluetoothRadio
 from .readiness import Look, Readiness, Watched
@@ -98,6 +99,11 @@ class Watching:
             tally=self.tally, readiness=Readiness(watched), doors=doors, clock=clock, air=air,
             cloud=cloud.state, version=__version__, webhooks=webhooks,
         )  # fmt: skip
+
+    def offline(self, doors: Iterable[Door], memory: LockMemory) -> Look[dict[str, float]]:
+        """Until when each lock opens without the cloud."""
+        known = [(one.facts, one.policy) for one in doors]
+        return Look(lambda: offline_times(known, memory, self._clock), self._clock)
 
     def watchdog(self, readiness: Readiness) -> Watchdog:
         """Who tells the service manager that we are ready, and live."""

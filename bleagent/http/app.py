@@ -21,7 +21,7 @@ from bleagent.doors import Doors
 from bleagent.errors import AgentError
 from bleagent.lock_states import LockStates
 from bleagent.password_desk import SyncState
-from bleagent.ports import Clock, Ledger, LockMemory
+from bleagent.ports import Clock, Ledger
 from bleagent.radio.airtime import RadioAir
 from bleagent.readiness import Part
 from bleagent.sharing import Sharings
@@ -71,8 +71,8 @@ class HttpParts:
     """What locks have said of themselves."""
     syncs: Callable[[], Mapping[str, SyncState]] = dict
     """How bringing passwords stands, for the locks where they are brought."""
-    memory: LockMemory | None = None
-    """What is remembered of locks; ``None``: nothing."""
+    offline: Callable[[], Mapping[str, float]] = dict
+    """Until when locks open without the cloud, by name, Unix seconds; as it was looked at last."""
     readiness: Callable[[], Mapping[str, Part]]
     """How each part is."""
     records: RecordParts | None = None
@@ -121,7 +121,7 @@ def create_app(parts: HttpParts) -> FastAPI:
     add_locks(
         app,
         LockParts(
-            doors=parts.doors, clock=parts.clock, states=parts.states, memory=parts.memory,
+            doors=parts.doors, clock=parts.clock, states=parts.states, offline=parts.offline,
             air=parts.air, syncs=parts.syncs,
         ),
     )  # fmt: skip

@@ -6,15 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
 from fastapi import FastAPI
 
-from bleagent.doors import Door, Doors
-from bleagent.errors import StoreError
-from bleagent.issued import offline_until
+from bleagent.doors import Doors
 from bleagent.lock_states import LockStates, Told
 from bleagent.password_desk import SyncState
-from bleagent.ports import Clock, LockMemory
+from bleagent.ports import Clock
 from bleagent.radio.airtime import DAY, LockAir, RadioAir
 
 from .record_views import iso
@@ -22,18 +19,20 @@ from .requests import Reader
 
 LATELY = 60.0
 """Seconds: a lock that was heard since then can be reached, as far as one can know."""
-PATIENCE = 1.0
-"""Seconds for the store; what it has not said until then is not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockParts:
-    """What is known of locks. ``air``: ``None`` for a virtual lock."""
+    """What is known of locks; nobody who asks waits for a lock or a disk.
+
+    ``air``: ``None`` for a virtual lock. ``offline``: until when locks open without the cloud, by
+    name, Unix seconds.
+    """
 
     doors: Doors
     clock: Clock
     states: LockStates
-    memory: LockMemory | None
+    offline: Callable[[], Mapping[str, float]]
     air: Callable[[], RadioAir | None]
     syncs: Callable[[], Mapping[str, SyncState]]
 
@@ -44,10 +43,10 @@ def add_locks(app: FastAPI, parts: LockParts) -> None:
     @app.get("/v1/locks")
     async def locks(_caller: Reader) -> dict[str, Any]:
         air = parts.air()
-        return {"locks": [await _view(parts, name, air) for name in parts.doors.names]}
+        return {"locks": [_view(parts, name, air) for name in parts.doors.names]}
 
 
-async def _view(parts: LockParts, name: str, air: RadioAir | None) -> dict[str, Any]:
+def _view(parts: LockParts, name: str, air: RadioAir | None) -> dict[str, Any]:
     doors, now = parts.doors, parts.clock.now()
     door = doors.door(name)
     heard = None if air is None else air.locks.get(name)
@@ -59,7 +58,7 @@ async def _view(parts: LockParts, name: str, air: RadioAir | None) -> dict[str, 
         "reachable": _reachable(heard, connected=doors.connected(name)),
         "lock_via": door.policy.lock_via,
         "offline": door.policy.offline,
-        "offline_until": await _offline_until(parts, door),
+        "offline_until": _offline_until(parts, name),
         "state": {key: _told_view(told, now) for key, told in parts.states.of(name).items()},
     }
     if (sync := parts.syncs().get(name)) is not None:
@@ -78,16 +77,11 @@ def _reachable(heard: LockAir | None, *, connected: bool) -> bool | None:
     return heard.last_heard_age is not None and heard.last_heard_age < LATELY
 
 
-async def _offline_until(parts: LockParts, door: Door) -> str | None:
-    if parts.memory is None:
+def _offline_until(parts: LockParts, name: str) -> str | None:
+    until = parts.offline().get(name)
+    if until is None or not parts.clock.trusted or until < parts.clock.unix():
         return None
-    until = None
-    with anyio.move_on_after(PATIENCE):
-        try:
-            until = await offline_until(door.facts, door.policy, parts.memory, parts.clock)
-        except StoreError:
-            return None
-    return None if until is None else iso(until)
+    return iso(until)
 
 
 def _told_view(told: Told, now: float) -> Mapping[str, Any]:

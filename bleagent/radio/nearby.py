@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bleagent.printable import printable
+
 from .sightings import Advertiser, Claim, Sightings
 
 
@@ -53,11 +55,6 @@ class Nearby:
     def says(self) -> tuple[object, ...]:
         """What is news when it changes."""
         return self.name, self.kind, self.bound, self.wants_connection, self.uuid, self.known_as
-
-
-def printable(text: str) -> str:
-    """Without what a terminal would act on: anybody can send anything as a name."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text.rstrip("\0"))
 
 
 def nearby(sightings: Sightings, now: float) -> list[Nearby]:

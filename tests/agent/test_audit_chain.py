@@ -21,6 +21,7 @@ from bleagent.audit import (
     AuditRow,
     ChainedRow,
     Head,
+    Kept,
     Root,
     beginning,
     chained,
@@ -28,7 +29,7 @@ from bleagent.audit import (
     evolve,
     mac_of,
 )
-from bleagent.audit_verify import Kept, Verdict, read_anchors, verify
+from bleagent.audit_verify import Verdict, read_anchors, verify
 from bleagent.errors import AuditUnusable
 from protocol import Secret
 from tests.agent.audit_site import NOON, AuditSite, a_vault, some_rows

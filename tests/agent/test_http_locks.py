@@ -41,6 +41,12 @@ def shown(story: Callable[[Gate], Awaitable[None]], **options: Any) -> None:
 
 
 async def lock(gate: Gate) -> dict[str, Any]:
+    """As it is shown after a look at the store."""
+    await gate.offline.once()
+    return await shown_now(gate)
+
+
+async def shown_now(gate: Gate) -> dict[str, Any]:
     answer = await gate.ask("GET", "/v1/locks")
     (found,) = answer.json()["locks"]
     assert found["name"] == DOOR
@@ -184,22 +190,29 @@ def test_a_door_that_needs_the_cloud_has_no_such_time() -> None:
     shown(story, offline=Offline.NEVER)
 
 
-def test_a_store_that_fails_or_stalls_keeps_nobody_from_seeing_the_rest(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("stalls", [False, True])
+def test_nobody_who_looks_at_locks_waits_for_the_store(
+    monkeypatch: pytest.MonkeyPatch, *, stalls: bool
 ) -> None:
+    """Nor for the thread on which it stalls: an opening goes that way, too."""
+
     async def story(gate: Gate) -> None:
         await gate.unlock("CANARY-token-0123456789")
         assert (await lock(gate))["offline_until"] is not None
 
-        async def failing(*_: object) -> None:
+        async def broken(*_: object) -> None:
+            if stalls:
+                await anyio.sleep_forever()
             raise StoreError("disk I/O error")
 
-        async def stalled(*_: object) -> None:
-            await anyio.sleep_forever()
-
-        for broken in (failing, stalled):
-            monkeypatch.setattr(MemoryLocks, "issued_config", broken)
-            found = await lock(gate)
+        monkeypatch.setattr(MemoryLocks, "issued_config", broken)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gate.offline.once)
+            await anyio.sleep(6)
+            began = anyio.current_time()
+            found = await shown_now(gate)
+            assert anyio.current_time() == began
             assert (found["offline"], found["offline_until"]) == ("cached", None)
+            tasks.cancel_scope.cancel()
 
     shown(story, offline=Offline.CACHED)

@@ -23,6 +23,7 @@ from bleagent.http.events import EventParts
 from bleagent.http.metrics import MetricParts
 from bleagent.http.records import RecordParts
 from bleagent.http.tokens import TokenParts
+from bleagent.issued import offline_times
 from bleagent.issued_tokens import (
     MOST,
     DateUnknown,
@@ -35,7 +36,7 @@ from bleagent.issued_tokens import (
 )
 from bleagent.metrics import Tally
 from bleagent.model import Principal
-from bleagent.readiness import Readiness
+from bleagent.readiness import Look, Readiness
 from bleagent.sharing import Sharings
 from bleagent.simulator.cloud_sharing import SharingDesk
 from bleagent.simulator.event_fakes import events_of_ledger
@@ -88,10 +89,13 @@ class Gate:
         self.shelf = shelf = TinyShelf(PARKED)
         self.audit = HeardAudit()
         looked_at = Readiness(watched(self.clock, shelf))
+        known = [(one.facts, one.policy) for one in world.doors._doors.values()]
+        self.offline = Look(lambda: offline_times(known, world.memory, self.clock), self.clock)
         self.parts = parts = HttpParts(
             doors=world.doors, ledger=world.ledger, clock=self.clock, tokens=tokens,
             new_id=lambda: f"op-{next(world.ids)}", stalled=lambda: False, air=lambda: None,
-            states=world.states, memory=world.memory, readiness=looked_at.parts,
+            states=world.states, offline=lambda: self.offline.current or {},
+            readiness=looked_at.parts,
             records=RecordParts(
                 shelf=shelf, last_seq=shelf.last_seq, locks=(DOOR,), clock=self.clock,
                 audit=self.audit,

@@ -11,7 +11,8 @@ import pytest
 
 from bleagent.errors import RadioUnavailable
 from bleagent.model import LockFacts
-from bleagent.radio.nearby import Nearby, printable
+from bleagent.printable import printable
+from bleagent.radio.nearby import Nearby
 from bleagent.radio.sightings import Sightings
 from bleagent.scan import (
     HELP_AFTER,

@@ -96,7 +96,7 @@ async def test_each_press_has_a_key_of_its_own_and_a_lock_that_rests_says_so(vis
     await visit.press()
     said = await visit.outcome("Not now")
     assert "Nothing was sent to the lock" in said
-    assert "Wait for it" in said  # the daemon's advice
+    assert "Ask again a little later" in said  # the daemon's advice
     assert len(set(visit.posts)) == 2
     assert visit.site.opened == 1
 
@@ -250,6 +250,7 @@ async def test_a_wrong_token_and_one_that_is_revoked_lead_back_to_signing_in(vis
     made = await visit.client.post(
         "/v1/tokens", json={"scopes": ["read", "records", "operate:front"]}
     )
+    await page.clock.install()  # from here the page asks for nothing by itself
     await visit.sign_in(made.json()["token"])
     await page.get_by_role("heading", name="front").wait_for()
     await visit.client.post(f"/v1/tokens/{made.json()['id']}/revoke")

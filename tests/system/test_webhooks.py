@@ -21,7 +21,7 @@ from tests.system.test_canary import Watched
 
 pytestmark = pytest.mark.anyio
 PRIVATE = "allow_private = true"
-PROMPT = 8.0
+PROMPT = 5.0
 """Seconds that an opening takes at most, whatever the receiver does; it has ten of its own."""
 
 

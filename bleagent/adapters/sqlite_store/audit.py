@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bleagent.audit import CUT, ROOTED, AuditRow, ChainedRow, Head, Root, beginning, chained
-from bleagent.audit_verify import Kept
+from bleagent.audit import CUT, ROOTED, AuditRow, ChainedRow, Head, Kept, Root, beginning, chained
 from bleagent.errors import AuditGone, AuditUnusable, SecretError
 from bleagent.vault import Sealed, Vault
 from protocol import Secret
