@@ -7,6 +7,7 @@ SUITE ?= bookworm
 # Half of the time a test waits for real processes and real seconds; more than two at once and
 # those that listen to a clock begin to hear each other.
 TEST_PROCESSES ?= 2
+PAGE_PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -46,7 +47,7 @@ test-bluez: $(INSTALLED)  ## against a real kernel and a real BlueZ, in a small 
 
 # Chromium is the machine's (Debian: chromium); without it the tests are skipped, and say so.
 test-page: $(PAGE_INSTALLED)  ## the page for people in a real browser before the real daemon
-	$(BIN)/python -m pytest tests/page --numprocesses=2 --dist=worksteal
+	$(BIN)/python -m pytest tests/page --numprocesses=$(PAGE_PROCESSES) --dist=worksteal
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .

@@ -88,6 +88,9 @@ CHAIN = Rule(
     may=PURE_STDLIB | {"protocol", "bleagent.audit", "bleagent.errors"},
 )
 
+# Commands that ask the daemon: the radio takes a fifth of a second to load, for nothing here.
+ASKING = (EDGES | CLI_LIBRARIES | WIRING | {"bleagent.radio"}) - {"typer"}
+
 RULES: dict[str, Rule] = {
     "protocol": Rule(
         never=frozenset({EVERYTHING, "Crypto.Random"}),
@@ -129,6 +132,7 @@ RULES: dict[str, Rule] = {
     "bleagent.events": JOB,
     "bleagent.retention": JOB,
     "bleagent.lock_states": JOB,
+    "bleagent.printable": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB),
     "bleagent.webhooks": JOB,
     "bleagent.issued_tokens": JOB,
     "bleagent.shared": Rule(
@@ -232,9 +236,9 @@ RULES: dict[str, Rule] = {
     # The commands about records ask the running daemon over its HTTP.
     "bleagent.records_client": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"httpx"}),
     "bleagent.records_view": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"}),
-    "bleagent.records_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.records_cli": Rule(never=ASKING),
     "bleagent.records_options": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
-    "bleagent.tokens_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.tokens_cli": Rule(never=ASKING),
     "bleagent.status": JOB,
     # What may leave the machine, and the machine that it is told of.
     "bleagent.bundle": JOB,
@@ -242,7 +246,7 @@ RULES: dict[str, Rule] = {
         never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "urllib.parse"}
     ),
     "bleagent.bundle_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
-    "bleagent.status_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.status_cli": Rule(never=ASKING),
     "bleagent.simulate_cli": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer", "bleagent.simulator"},
     ),
