@@ -62,7 +62,7 @@ def of_cloud(error: CloudError, where: str) -> CloudSaidNo:
             return CloudSaidNo(
                 f"that {where} does not let this project ask: {error}",
                 "a project that is subscribed to the APIs of devices and smart locks",
-                f"{PROJECT} > Service API, and its data centre; or name the locks: --lock NAME=DEVICE-ID",
+                f"{PROJECT} > Service API, and its data centre; or say --lock NAME=DEVICE-ID",
             )
         case CloudUnreachable() | BadAnswer():
             return CloudSaidNo(

@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +63,8 @@ def write(changes: Sequence[Change]) -> None:
         _put(drafts)
     finally:
         for draft, _ in drafts:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):  # what could not be made is not there
+                draft.unlink()
 
 
 def _put(drafts: Sequence[tuple[Path, Path]]) -> None:

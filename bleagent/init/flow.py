@@ -96,13 +96,13 @@ class Flow:
         """Its address and keys, tried; at a terminal again where they are wrong."""
         ids = [*names, *([lock.device_id for lock in config.locks] if config else ())]
         for tried in range(1, TRIES + 1):
-            settings = self._settings(config)
             try:
+                settings = self._settings(config)
                 account = anyio.run(ask_cloud, settings, ids)
-            except CloudSaidNo as error:
+            except InitError as error:
                 if self._asking.quiet or self._all_said or tried == TRIES:
                     raise
-                _say(f"{error}\n{mend_of(error)}")
+                _say(f"{error}\n{error.mend}")
                 continue
             _say(f"The cloud at {settings.base_url} answers, and takes these keys.")
             self._tell(account)
@@ -126,6 +126,7 @@ class Flow:
             f"Data centre of your cloud project ({', '.join(DATA_CENTRES)}, or an address)",
             default=None if there is None else there.base_url, flag="--data-centre",
         )  # fmt: skip
+        url = base_url(said)
         client_id = options.client_id or ask.text(
             "Its client id (Access ID)", default=None if there is None else there.client_id,
             flag="--client-id",
@@ -135,7 +136,6 @@ class Flow:
             secret = ask.secret(kept=kept, flag="--secret-file FILE (- is standard input)")
         else:
             secret = self._typed = self._typed or read_secret(options.secret_file)
-        url = base_url(said)
         before = there or CloudSettings(base_url=url)
         return replace(before, base_url=url, client_id=client_id, secret=secret)
 
