@@ -24,7 +24,7 @@ from protocol import Secret
 from . import files, places, telling
 from .asking import Asking, base_url, read_secret
 from .cloud_said import ask_cloud
-from .faults import CloudSaidNo, InitError, mend_of
+from .faults import InitError
 from .locks import Candidate, candidates, named_ids, require_usable
 from .look import Account
 from .machine import Machine, Prepared

@@ -6,15 +6,17 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bleagent.cloud.models import DeviceFacts
 from bleagent.config import Config
 from bleagent.printable import printable
-from bleagent.radio.nearby import Nearby
 
 from . import text
 from .faults import InitError
+
+if TYPE_CHECKING:
+    from bleagent.radio.nearby import Nearby
 
 CATEGORIES = frozenset(
     {"bxx", "gyms", "hotelms", "jtmsbh", "jtmspro", "mk", "ms", "photolock", "videolock"}

@@ -93,7 +93,7 @@ class Machine:
                 at = Home(path=line.path, credential=line.name, encrypted=line.encrypted)
             current = self._current(at)
             if current is not None and one.value in (None, current):
-                found.kept.append(at.path)
+                found.kept.append(self.place.here(at.path))
                 continue
             content = self._sealed(at, one.value or self._draw(), one.what)
             self._change(found, at.path, content, one.what, SECRET_MODE, SECRET_FOLDER_MODE)
@@ -119,7 +119,7 @@ class Machine:
         here = self.place.here(path)
         before = read(here)
         if before == content:
-            found.kept.append(path)
+            found.kept.append(here)
             return
         found.changes.append(
             Change(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,6 @@ from typer.testing import CliRunner, Result
 from bleagent.cli import app
 from bleagent.config import load_config
 from bleagent.config.secrets import load_secrets
-from bleagent.init import flow
 from bleagent.simulator.virtual_cloud import CLIENT_ID, CLIENT_SECRET, VirtualCloud
 from protocol import LockKeys
 from tests.system.canary import Canary
@@ -126,6 +127,14 @@ def test_what_nobody_may_be_asked_has_to_be_said(
     assert tree(tmp_path) == {}
 
 
+def test_a_date_that_is_an_hour_off_is_told(tmp_path: Path) -> None:
+    with served(unix=lambda: time.time() + 3600) as ahead:
+        answer = quiet(tmp_path, ahead)
+    assert answer.exit_code == 0, answer.output
+    assert "3600 s behind the cloud's" in answer.output
+    assert "timedatectl set-ntp true" in answer.output
+
+
 def test_wrong_keys_write_nothing(tmp_path: Path, cloud: VirtualCloud) -> None:
     answer = quiet(tmp_path, cloud, secret="CANARYwrong")
     assert answer.exit_code == 1
@@ -137,7 +146,7 @@ def test_wrong_keys_write_nothing(tmp_path: Path, cloud: VirtualCloud) -> None:
 def test_who_may_not_write_there_is_told_before_any_question(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     answer = CliRunner().invoke(app, ["init"])
     assert answer.exit_code == 2
     assert "sudo bleagent init" in answer.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -116,7 +117,7 @@ def test_run_again_it_brings_what_is_new_and_touches_nothing_else(
     config.write_text(config.read_text() + '\n[locks.strategies] # mine\noffline = "cached"\n')
     before = tree(root)
     bound_anew = replace(FRONT, local_key=Secret("CANARYlocalkey02"))
-    prepared = written(machine, answers(bound_anew, BACK, configured="front"))
+    prepared = written(machine, answers(bound_anew, BACK, configured="front", user="daemon"))
     after = tree(root)
     end = ".cred" if sealed else ""
     changed = {path for path in before if after[path] != before[path]}
@@ -132,6 +133,7 @@ def test_run_again_it_brings_what_is_new_and_touches_nothing_else(
     loaded = load_config(config)
     assert [lock.name for lock in loaded.locks] == ["front", "back"]
     assert loaded.locks[0].strategies.offline == "cached"
+    assert [user.user for user in loaded.http.users] == ["root", "daemon"]
 
 
 def test_where_it_does_not_work_they_are_plain_and_it_is_said_why(tmp_path: Path) -> None:
@@ -210,6 +212,20 @@ def test_interrupted_it_leaves_everything_as_it_was(
     with pytest.raises(KeyboardInterrupt):
         files.write([change(tmp_path / "a")])
     assert tree(tmp_path) == {"a": (b"old", 0o644)}
+
+
+def test_ctrl_c_waits_until_all_are_in_place() -> None:
+    whole = False
+
+    def put() -> None:
+        nonlocal whole
+        with files.uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            whole = True
+
+    with pytest.raises(KeyboardInterrupt):
+        put()
+    assert whole
 
 
 def test_mode_and_link_of_what_is_there_stay(tmp_path: Path) -> None:
