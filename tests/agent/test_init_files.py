@@ -100,7 +100,7 @@ def test_run_again_it_changes_nothing(tmp_path: Path, sealed: bool) -> None:
     machine = service(root, creds(tmp_path) if sealed else None)
     written(machine, answers())
     before = tree(root)
-    again = written(machine, answers(configured="front", user=None))
+    again = written(machine, answers(configured="front"))
     assert again.changes == []
     assert len(again.kept) == len(before)
     assert tree(root) == before
