@@ -158,6 +158,20 @@ def test_a_secret_that_has_to_be_encrypted_is_never_written_plain(tmp_path: Path
     assert tree(root) == before
 
 
+def test_on_another_card_what_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    machine = service(root, creds(tmp_path))
+    written(machine, answers())
+    for one in (root / CREDENTIALS).iterdir():
+        one.write_bytes(b"sealed with another machine's key\n")
+    (root / DROP_IN).unlink()  # it is not below /etc/bleagent
+    prepared = written(machine, answers(configured="front"))
+    assert {one.path.name for one in prepared.changes if not one.new} == {
+        "http-token.cred", "cloud-secret.cred", "front.local-key.cred"
+    }  # fmt: skip
+    assert machine.secret(prepared.config.cloud.secret) == Secret(SECRET)
+
+
 def test_a_folder_of_ones_own_names_files(tmp_path: Path) -> None:
     place = places.of_folder(tmp_path / "mine")
     written(Machine(place, None, lambda: Secret("t" * 20)), answers())
