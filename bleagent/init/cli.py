@@ -74,8 +74,8 @@ def init(  # noqa: PLR0913 -- options
     """Write a configuration and its secrets, for the service or for a folder of yours.
 
     Asks for the cloud project and tries its keys, shows the locks of its account and which of them
-    are heard, and says what it would write before it does. Run again, it adds locks and brings
-    what was bound anew; of what you wrote yourself it changes nothing.
+    are heard, and says what it would write before it does. Run again, it adds locks and fetches
+    keys that changed; of the rest of a configuration it changes not a byte.
 
     Exit status: 0 written, or nothing to do; 1 the cloud said no or could not be asked; 2 something
     is missing or wrong, and nothing was written; 130 stopped.

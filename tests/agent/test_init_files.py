@@ -14,7 +14,7 @@ import pytest
 from bleagent.config import load_config
 from bleagent.config.secrets import load_secrets
 from bleagent.errors import ConfigError
-from bleagent.init import files, places
+from bleagent.init import files, places, telling
 from bleagent.init.drop_in import credentials_in
 from bleagent.init.faults import InitError
 from bleagent.init.files import Change
@@ -170,6 +170,26 @@ def test_on_another_card_what_cannot_be_read_is_made_anew(tmp_path: Path) -> Non
         "http-token.cred", "cloud-secret.cred", "front.local-key.cred"
     }  # fmt: skip
     assert machine.secret(prepared.config.cloud.secret) == Secret(SECRET)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_where_nobody_goes_without_a_token_the_next_line_reads_it_through_a_pipe(
+    tmp_path: Path, sealed: bool
+) -> None:
+    machine = service(tmp_path / "root", creds(tmp_path) if sealed else None)
+    prepared = written(machine, answers(user=None))
+    said = "\n".join(telling.of_next(machine.place, prepared, machine.drop_in()))
+    kept = "/etc/bleagent/credentials/http-token"
+    reads = f"systemd-creds decrypt --name=http-token {kept}.cred -" if sealed else f"cat {kept}"
+    assert f"{{ printf 'Authorization: Bearer '; {reads}; }} | \\" in said
+    assert "curl -H @- --unix-socket /run/bleagent/http.sock -X POST" in said
+    assert "/v1/locks/front/unlock" in said
+    assert "restart" not in said
+    added = machine.prepare(answers(FRONT, BACK, configured="front", user="daemon"))
+    said = "\n".join(telling.of_next(machine.place, added, machine.drop_in()))
+    assert "usermod -aG bleagent daemon" in said
+    assert "systemctl restart bleagent.service" in said
+    assert "Authorization" not in said
 
 
 def test_a_folder_of_ones_own_names_files(tmp_path: Path) -> None:
