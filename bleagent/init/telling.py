@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from bleagent.config.http import HttpUser
 
 from .drop_in import credentials_in
 from .machine import Prepared
@@ -60,8 +62,8 @@ def _again(prepared: Prepared) -> bool:
     return changed and (bool(prepared.kept) or any(not one.new for one in prepared.changes))
 
 
-def _as_whom(users: object) -> str:
-    names = [str(one.user) for one in users if one.user] if isinstance(users, tuple) else []
+def _as_whom(users: Iterable[HttpUser]) -> str:
+    names = [one.user for one in users if one.user is not None]
     return f" (as {' or '.join(names)})" if names else ""
 
 
