@@ -26,6 +26,7 @@ from bleagent.decode import (
     to_text,
 )
 from bleagent.doctor_cli import doctor
+from bleagent.init.cli import init
 from bleagent.openapi_cli import openapi
 from bleagent.records_cli import records_app
 from bleagent.simulate_cli import simulate
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.add_typer(records_app, name="records")
 app.add_typer(cloud_app, name="cloud")
 app.add_typer(tokens_app, name="token")
+app.command()(init)
 app.command()(openapi)
 app.command()(doctor)
 app.command()(status)

@@ -36,6 +36,9 @@ from .cloud_sharing import SharingDesk
 
 Params = Mapping[str, Any]
 
+LIST_DEVICES = "account.listDevices"
+"""Has a path and no action."""
+
 
 class RandomCheck(StrEnum):
     """What the cloud wants as ``device_random``: the vendor's texts disagree."""
@@ -58,6 +61,7 @@ class CloudLock:
     code: Secret
     name: str = "Front door"
     product_id: str = "virtual00000lock"
+    category: str = "jtmspro"
     major: int = 3
     security_v2: bool = False
     peripheral: int = 5
@@ -121,6 +125,7 @@ class Actions:
             "doorLock.unlockInstruction": self._unlock_instruction,
             "device.getListByIds": self._list_by_ids,
             "timer.currentTime": self._current_time,
+            LIST_DEVICES: self._list_devices,
         }
         self.sharing = SharingDesk(self.locks.__contains__, unix)
         self._about_others = (
@@ -175,6 +180,17 @@ class Actions:
         if not isinstance(wanted, str) or not wanted:
             raise Failure(1100, "param is empty")
         return [_device(self.locks[one]) for one in wanted.split(",") if one in self.locks]
+
+    def _list_devices(self, params: Params, _fault: Fault | None) -> object:
+        """Of all accounts that are linked: a page, and by what to ask for the next one."""
+        size, after = int(params.get("size", 20)), str(params.get("last_row_key", ""))
+        rows = [_device(one) for one in self.locks.values()]
+        start = int(after) if after.isdigit() else 0
+        more = start + size < len(rows)
+        return {
+            "devices": rows[start : start + size], "has_more": more, "total": len(rows),
+            "last_row_key": str(start + size) if more else "",
+        }  # fmt: skip
 
     def _current_time(self, _params: Params, _fault: Fault | None) -> object:
         return round(self._unix() * 1000)
@@ -259,7 +275,7 @@ def _device(lock: CloudLock) -> dict[str, object]:
         "local_key": keys.local_key.reveal().decode() if keys.local_key else "",
         "product_id": lock.product_id,
         "product_name": "Virtual lock",
-        "category": "jtmspro",
+        "category": lock.category,
         "biz_type": 0,
         "sub": True,
         "online": lock.online,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .cloud_actions import LIST_DEVICES
 from .cloud_checks import Failure, Received
 from .cloud_faults import TOKEN
 from .cloud_records import REPORT_PROPERTY
@@ -13,7 +14,8 @@ from .cloud_samples import PANEL_PATH, asked_by_path, asked_of_panel, json_objec
 ACTION_PATHS = frozenset({"/faas", "/action"})
 _TOKEN_PATH = "/v1.0/token"
 _DEVICES_PATH = "/v1.0/devices"
-_NO_ACTIONS = (REPORT_PROPERTY, "videoDoor.", "tuya.m.")
+_ACCOUNT_PATH = "/v1.0/iot-01/associated-users/devices"
+_NO_ACTIONS = (REPORT_PROPERTY, LIST_DEVICES, "videoDoor.", "tuya.m.")
 _THIRD_CLOUD = "/v1.0/iot-03/3rdcloud/devices/"
 _SMART_LOCK = "/v1.0/smart-lock/devices/"
 
@@ -67,6 +69,8 @@ def _read_get(request: Received) -> Asked | None:
         return TOKEN, {}
     if path.startswith(f"{_TOKEN_PATH}/"):
         return TOKEN, {"refresh_token": path.removeprefix(f"{_TOKEN_PATH}/")}
+    if path == _ACCOUNT_PATH:
+        return LIST_DEVICES, dict(query)
     if path == _DEVICES_PATH:
         return "device.getListByIds", dict(query)
     if path.startswith(f"{_DEVICES_PATH}/"):

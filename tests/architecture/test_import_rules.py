@@ -208,6 +208,20 @@ RULES: dict[str, Rule] = {
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.adapters"})
     ),
     "bleagent.doctor_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    # Asked and told at a terminal; this machine's files, air and cloud are each in one module.
+    "bleagent.init": JOB,
+    "bleagent.init.plan": Rule(never=EDGES | CLI_LIBRARIES | WIRING),
+    "bleagent.init.sealing": Rule(never=EDGES | CLI_LIBRARIES | WIRING),
+    "bleagent.init.asking": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.init.cli": Rule(never=ASKING),
+    "bleagent.init.flow": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.init.air": Rule(
+        never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.adapters.bluez"})
+    ),
+    "bleagent.init.cloud_said": Rule(
+        never=EDGES | CLI_LIBRARIES | WIRING,
+        may=frozenset({"bleagent.adapters.httpx_transport"}),
+    ),
     "bleagent.doctor_machine": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING,
         may=frozenset({"bleagent.adapters.bluez"}),

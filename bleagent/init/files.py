@@ -1,0 +1,122 @@
+"""Files that appear whole or not at all, several together; none is replaced half."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .faults import InitError
+
+OPEN = 0o755
+"""Mode of a folder without secrets."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A file that is to be. Of one that is there, mode and owner stay. ``told``: what it is."""
+
+    path: Path
+    content: bytes = field(repr=False)
+    mode: int
+    told: str
+    new: bool
+    folder_mode: int = OPEN
+    """Of its folder, where that has to be made."""
+
+
+def read(path: Path) -> bytes | None:
+    """What is there, if anything is. Raises InitError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _trouble(path, error, "a file that can be read") from None
+
+
+def write(changes: Sequence[Change]) -> None:
+    """Write all of them beside their places, then put them there one after the other.
+
+    Raises:
+        InitError: one cannot be written; none was.
+    """
+    drafts: list[tuple[Path, Path]] = []
+    try:
+        for change in changes:
+            path = change.path.resolve() if change.path.is_symlink() else change.path
+            draft = path.with_name(f".{path.name}.new")
+            drafts.append((draft, path))
+            try:
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                _make_folder(path.parent, change.folder_mode)
+                _write(draft, change, path)
+            except OSError as error:
+                raise _trouble(path, error, "a place that can be written") from None
+        _put(drafts)
+    finally:
+        for draft, _ in drafts:
+            with suppress(OSError):  # what could not be made is not there
+                draft.unlink()
+
+
+def _put(drafts: Sequence[tuple[Path, Path]]) -> None:
+    for draft, path in drafts:
+        try:
+            draft.replace(path)
+        except OSError as error:
+            raise _trouble(path, error, "a place that can be written") from None
+    for folder in {path.parent for _, path in drafts}:
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _make_folder(folder: Path, mode: int) -> None:
+    """With those above it, whatever the umask: the agent's user has to come by."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent, OPEN)
+    folder.mkdir()
+    folder.chmod(mode)
+
+
+def _write(draft: Path, change: Change, path: Path) -> None:
+    draft.unlink(missing_ok=True)
+    before = path.stat() if path.exists() else None
+    # Private until it is whole, and never through a link that somebody else put there.
+    file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb") as out:
+        out.write(change.content)
+        out.flush()
+        if before is not None and os.geteuid() == 0:
+            os.fchown(file, before.st_uid, before.st_gid)
+        os.fchmod(file, change.mode if before is None else stat.S_IMODE(before.st_mode))
+        os.fsync(file)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until all are in place."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _trouble(path: Path, error: OSError, expected: str) -> InitError:
+    return InitError(
+        f"{path}: {error.strerror}",
+        expected,
+        f"ls -ld {path} {path.parent}; run it as root, or with --directory for a folder of yours",
+    )
