@@ -91,7 +91,7 @@ async def _ready() -> tuple[float, float]:
         site = Site(Path(folder))
         async with site.up():
             began = time.perf_counter()
-            async with site.daemon("warning") as (_, process):
+            async with site.daemon("warning", cold=True) as (_, process):
                 took = time.perf_counter() - began
                 return took, _resident(process.pid)
 

@@ -349,7 +349,7 @@ async def daemon(locks: int, effort: Effort) -> Daemon:
             site = Site(Path(folder), locks=locks)
             async with site.up():
                 began = time.perf_counter()
-                async with site.daemon("warning") as (client, process):
+                async with site.daemon("warning", cold=True) as (client, process):
                     ready.append(time.perf_counter() - began)
                     idle.append(_resident(process.pid))
                     first.append(await _post(client, "0"))

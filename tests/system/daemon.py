@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +20,7 @@ from bleagent.simulator.socket_lock import SocketLock
 from bleagent.simulator.virtual_cloud import ActionAuth, VirtualCloud
 from bleagent.simulator.virtual_lock import VirtualLock
 from protocol import LockKeys, Secret
+from tests.system.warm import open_cold, open_warm
 
 LOCAL_KEY, AUTH_KEY, SEC_KEY, TOKEN = (
     "CANARYlocalkey01",
@@ -110,21 +109,25 @@ class Site:
 
     @asynccontextmanager
     async def daemon(
-        self, level: str = "debug", *, dies: str | None = None, by: Sequence[str] = ()
+        self,
+        level: str = "debug",
+        *,
+        dies: str | None = None,
+        by: Sequence[str] = (),
+        cold: bool = False,
     ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
         """The daemon, and a client that has the token; it kills itself at the point ``dies``.
 
-        ``by``: a program of ours that runs it, and what that program wants to be told.
+        ``by``: a program of ours that runs it, and what that program wants to be told. Such a
+        one changes what is loaded, and so it begins with nothing loaded; ``cold``: anyway.
         """
         ready = self.folder / "port"
         ready.unlink(missing_ok=True)
         command = ["run", "--config", str(self.config), "--port-file", str(ready)]
         program = list(by) or (["-m", "bleagent"] if dies is None else [str(CRASHING), dies])
         with self.log.open("ab") as output:
-            process = await anyio.open_process(
-                [sys.executable, *program, *command, "--log-level", level],
-                stdout=output, stderr=output, env=os.environ,
-            )  # fmt: skip
+            open_process = open_cold if by or cold else open_warm
+            process = await open_process([*program, *command, "--log-level", level], output)
         try:
             with anyio.fail_after(60):
                 while not (ready.exists() and ready.read_text()):
