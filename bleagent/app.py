@@ -57,7 +57,7 @@ from .session import LinkPorts
 from .sharing import Sharings
 from .stall import StallWatch
 from .supervisor import Supervisor
-from .syncing import Syncing, brings_passwords
+from .syncing import Syncing, has_desks
 from .unlock import Ports
 from .watching import Watching
 
@@ -91,7 +91,7 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
         )
         with SqliteStore(
             directory, keys, sinks=sinks, capacity=capacity,
-            subscriptions=tuple(config.webhooks), passwords=brings_passwords(config),
+            subscriptions=tuple(config.webhooks), passwords=has_desks(config),
         ) as store:  # fmt: skip
             for damage in store.damage:
                 log.error("store.damaged", detail=str(damage), advice=damage.advice)
@@ -130,7 +130,7 @@ async def _serve(
         def links_over(radio: LockRadio) -> LinkPorts:
             return LinkPorts(
                 radio=radio, memory=memory, clock=clock, new_iv=_iv, records=records,
-                passwords=syncing.desk, heard=watching.heard,
+                passwords=syncing.desk, upkeep=syncing.upkeep, heard=watching.heard,
             )  # fmt: skip
 
         supervisor, radio = await _reach(
@@ -166,6 +166,7 @@ async def _serve(
             air=metrics.air,
             states=watching.states,
             syncs=syncing.states,
+            upkeeps=syncing.upkeeps,
             offline=lambda: offline.current or {},
             records=carrying.shown(),
             issued=TokenParts(issued=issued, clock=clock, locks=doors, audit=audit),

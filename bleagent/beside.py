@@ -113,6 +113,12 @@ class CallsBeside:
             raise failures[0]
         return results[0]
 
+    async def within(self, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
+        """As ``call``, waiting so long at most. Raises StoreError where that is not enough."""
+        with anyio.move_on_after(seconds):
+            return await self.call(call)
+        raise StoreError(f"the {self._what}' disk does not answer")
+
 
 class BookBeside:
     """Implements ``ports.RecordBook`` over another: a call may be cancelled, its commit may not.

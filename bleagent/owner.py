@@ -321,7 +321,7 @@ class LockOwner:
                     if self._idle_since is None and not self._room_wanted:
                         self._idle_since = now()
                         self._ports.idle(self._facts.name)  # somebody may wait for the slot
-                        session.passwords.resume()
+                        session.resume()
                     until = 0.0 if self._stopped else max(stay_until, self._keep_until)
                     if session.working and not self._stopped:
                         until = math.inf  # it has an end of its own
@@ -354,7 +354,7 @@ class LockOwner:
         session.pause()
         one = self._waiting.grant(session)
         await one.released.wait()
-        session.records.resume()  # the passwords wait until nobody does
+        session.records.resume()  # the rest waits until nobody does
         self._followed_until = session.visit.followed_until
         return not (one.broken or session.spent)
 

@@ -14,7 +14,6 @@ from typing import Protocol, TypeVar
 import anyio
 
 from .beside import CallsBeside
-from .errors import StoreError
 from .passwords import (
     Doing,
     Held,
@@ -220,9 +219,7 @@ class PasswordDesk:
         self._refused.add(password_id)
 
     async def _stored(self, call: Callable[[], Awaitable[T]]) -> T:
-        with anyio.move_on_after(PATIENCE):
-            return await self._calls.call(call)
-        raise StoreError("the passwords' disk does not answer")
+        return await self._calls.within(PATIENCE, call)
 
     # -- waking
 

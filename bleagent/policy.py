@@ -68,6 +68,13 @@ class PasswordDelivery(StrEnum):
     DELIVER = "deliver"  # beside visits; needs the cloud's list, and its digits from a panel relay
 
 
+class Upkeep(StrEnum):
+    """Whether a lock is told T0, and asked for its list of credentials when the cloud wants it."""
+
+    LEAVE = "leave"  # the default: the vendor's app on the owner's phone does both
+    KEEP = "keep"  # beside visits
+
+
 class Listening(StrEnum):
     """Whether locks are asked for what they advertise only when asked (scan responses)."""
 
@@ -100,6 +107,7 @@ class Policy:
     """Seconds since the cloud last said yes to this lock."""
     sharing: SharingLock = SharingLock.NAMED
     passwords: PasswordDelivery = PasswordDelivery.LEAVE
+    upkeep: Upkeep = Upkeep.LEAVE
     major: int = 3
     security_v2: bool = False
     dps: DpMap = field(default_factory=lambda: DpMap.default(LockGeneration.V3_3))

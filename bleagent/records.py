@@ -15,12 +15,13 @@ from typing import Any
 
 import anyio
 
-from protocol import LocalProtocolError, Secret
+from protocol import Datapoint, LocalProtocolError, Secret
 from protocol import events as ev
 from protocol.credits import CLOCK_SLACK, Origin
 from protocol.records import RecordKind
 
 from .beside import Beside
+from .credential_report import list_taken
 from .dating import belonging_to, happenings_of, without_codes
 from .deletions import Deletions
 from .drain import Drain
@@ -265,6 +266,15 @@ class RecordTaker:
             is_not=is_not,
             release=live and self._complete,
         )
+
+    async def keep_credentials(self, datapoints: Sequence[Datapoint]) -> None:
+        """The lock's list of who may open it goes the way of its records. Raises StoreError."""
+        taken = list_taken(
+            datapoints, self._facts, self._policy.dps, now=self._clock.unix(),
+            release=self._complete,
+        )  # fmt: skip
+        kept = await self._ports.book.take(taken)
+        self._ports.listener.kept(self._facts.name, kept, live=True)
 
     def _is_old(self, seen: ev.Reported, came_at: float) -> bool:
         """Whether it did not happen when it came in: then the lock had it stored, after all."""

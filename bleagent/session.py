@@ -25,8 +25,11 @@ from .model import LockFacts, Priority, Proven, Step
 from .password_desk import PasswordDesk
 from .policy import Policy, SnStart
 from .ports import Clock, HandshakeJudge, LockMemory, LockRadio
+from .questions import Questions
 from .records import RecordPorts, RecordTaker
 from .sync import PasswordDuty
+from .upkeep_desk import UpkeepDesk
+from .upkeep_duty import UpkeepDuty
 from .visit import Visit
 
 MAX_SN_MARK = 2**31
@@ -44,8 +47,8 @@ class LinkPorts:
     ``trouble`` says why a lock cannot be connected to at the moment; ``idle`` is told of a lock
     whose connection nobody uses any more, for those who wait for its slot; ``wanted`` what the
     connection that is being made is wanted for, whenever that changes. ``records`` take what the
-    lock remembers; ``passwords`` gives a lock's desk, where its passwords are brought; ``heard`` is
-    called with all that a lock says.
+    lock remembers; ``passwords`` gives a lock's desk, where its passwords are brought, and
+    ``upkeep`` likewise; ``heard`` is called with all that a lock says.
     """
 
     radio: LockRadio
@@ -54,6 +57,7 @@ class LinkPorts:
     new_iv: Callable[[], bytes]
     records: RecordPorts
     passwords: Callable[[str], PasswordDesk | None] = lambda _: None
+    upkeep: Callable[[str], UpkeepDesk | None] = lambda _: None
     heard: Callable[[str, DpMap, ev.CentralEvent], None] = lambda *_: None
     judge: HandshakeJudge | None = None
     trouble: Callable[[str], AgentError | None] = lambda _: None
@@ -68,19 +72,31 @@ class LockSession:
     client: LockClient
     visit: Visit
     records: RecordTaker
+    questions: Questions
     passwords: PasswordDuty
+    upkeep: UpkeepDuty
     spent: bool = False
     """Its user found it silent: nobody else is to rely on it."""
 
     @property
     def working(self) -> bool:
         """Whether a duty still needs the connection; each has an end of its own."""
-        return self.records.draining or self.passwords.working
+        return self.records.draining or self.passwords.working or self.upkeep.working
 
     def pause(self) -> None:
         """Somebody uses the connection: the duties ask nothing."""
         self.records.pause()
-        self.passwords.pause()
+        self.questions.pause()
+
+    def resume(self) -> None:
+        """Nobody does any more: what waited for that goes on, records apart."""
+        self.questions.resume()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """What the duties wait for may have come."""
+        self.passwords.look_again()
+        self.upkeep.look_again()
 
 
 @asynccontextmanager
@@ -118,23 +134,7 @@ async def open_session(
             sn_start=sn_start,
         )
         async with open_client(central, link, ports.clock) as client:
-            visit = Visit(client, ports.clock, policy.dps)
-
-            def drained() -> None:
-                wake()
-                passwords.look_again()
-
-            records = RecordTaker(
-                client, facts, policy, ports.records, ports.clock, beside, visit, drained
-            )
-            passwords = PasswordDuty(
-                client, policy.dps, ports.clock, ports.passwords(facts.name), visit,
-                lambda: not records.draining, wake,
-            )  # fmt: skip
-            client.heard = _each(
-                records.listen, visit.listen, passwords.listen,
-                partial(ports.heard, facts.name, policy.dps),
-            )  # fmt: skip
+            session = _session(client, facts, policy, ports, beside, wake)
             async with anyio.create_task_group() as duties:
                 try:
                     await client.handshake(lambda: mark(Step.DEVICE_INFO))
@@ -146,13 +146,47 @@ async def open_session(
                     mark(Step.PAIR)
                     if ports.judge is not None:
                         ports.judge.proved(facts.name)
-                    _begin_keeping(records, visit, beside, duties)
-                    for duty in (visit.answer_times, records.drain, passwords.run):
+                    _begin_keeping(session.records, session.visit, beside, duties)
+                    for duty in (
+                        session.visit.answer_times, session.records.drain, session.passwords.run,
+                        session.upkeep.run,
+                    ):  # fmt: skip
                         duties.start_soon(duty)
-                    yield LockSession(client, visit, records, passwords)
+                    yield session
                 duties.cancel_scope.cancel()
         if failure is not None:
             raise failure  # seen by the radio, too: the next candidate's turn
+
+
+def _session(
+    client: LockClient,
+    facts: LockFacts,
+    policy: Policy,
+    ports: LinkPorts,
+    beside: Beside,
+    wake: Callable[[], None],
+) -> LockSession:
+    """The duties of a connection, and who hears what comes in on it."""
+    visit = Visit(client, ports.clock, policy.dps)
+
+    def drained() -> None:
+        wake()
+        session.look_again()
+
+    records = RecordTaker(client, facts, policy, ports.records, ports.clock, beside, visit, drained)
+    questions = Questions(client, ports.clock, visit, lambda: not records.draining)
+    passwords = PasswordDuty(questions, policy.dps, ports.clock, ports.passwords(facts.name), wake)
+    upkeep = UpkeepDuty(
+        questions, policy.dps, ports.clock, ports.upkeep(facts.name),
+        records.keep_credentials, wake,
+    )  # fmt: skip
+    visit.told_time = upkeep.clock_told
+    client.heard = _each(
+        records.listen, visit.listen, questions.listen,
+        partial(ports.heard, facts.name, policy.dps),
+    )  # fmt: skip
+    session = LockSession(client, visit, records, questions, passwords, upkeep)
+    return session
 
 
 def _begin_keeping(records: RecordTaker, visit: Visit, beside: Beside, duties: TaskGroup) -> None:

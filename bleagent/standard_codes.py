@@ -42,6 +42,7 @@ STANDARD_CODES: Mapping[RecordKind, str] = {
     RecordKind.OPENED: "unlock_record_check",
     RecordKind.ALARM: "alarm_lock",
     RecordKind.HIJACK: "hijack",
+    RecordKind.CREDENTIALS: "synch_method",
 }
 
 _ALARMS: Mapping[int, str] = {

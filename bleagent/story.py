@@ -81,6 +81,8 @@ def story_of(record: StoredRecord, name: str | None = None, *, duress: bool = Fa
             return _story(Category.HOUSEKEEPING, "one offline password cleared", who)
         case RecordKind.OFFLINE_CLEARED_ALL:
             return _story(Category.HOUSEKEEPING, "all offline passwords cleared", who)
+        case RecordKind.CREDENTIALS:
+            return _story(Category.HOUSEKEEPING, "the lock's list of credentials", who)
         case kind if kind in _BY:
             return _story(Category.OPENING, f"opened {_BY[kind](record.value)}", who)
         case _:

@@ -69,6 +69,8 @@ class Visit:
         self._dps = dps
         self.time_told: bool | None = None
         """Whether the lock was told a time on this connection; None: it never asked."""
+        self.told_time: Callable[[float], None] = lambda _: None
+        """Called with the Unix seconds at which it was."""
         self._heard: deque[_Heard] = deque(maxlen=MAX_HEARD)
         self._follower: tuple[float, Follower] | None = None
         self._news: deque[_Heard] = deque(maxlen=MAX_HEARD)
@@ -103,6 +105,8 @@ class Visit:
         with suppress(LocalProtocolError):  # then it cannot be answered at all
             await self._client.send(answer)
             self.time_told = known
+            if known:
+                self.told_time(clock.unix())
         return True
 
     # -- evidence

@@ -46,6 +46,7 @@ class RecordKind(StrEnum):
     OPENED = "opened"  # the general record: an ``OpenRecord``
     ALARM = "alarm"
     HIJACK = "hijack"
+    CREDENTIALS = "credentials"  # a page or the end of the list of who may open; asked for
     UNKNOWN = "unknown"  # reported with a time, but this lock's map has no such record
 
 
@@ -100,6 +101,7 @@ _FORMS = {
     RecordKind.OPENED: _Form(DpName.OPEN_RECORD, DpType.RAW),
     RecordKind.ALARM: _Form(DpName.ALARM, DpType.ENUM),
     RecordKind.HIJACK: _Form(DpName.HIJACK, DpType.ENUM),
+    RecordKind.CREDENTIALS: _Form(DpName.SYNC, DpType.RAW),
 }
 _KINDS = {form.name: kind for kind, form in _FORMS.items()}
 

@@ -28,6 +28,7 @@ from bleagent.policy import (
     Policy,
     SharingLock,
     SnStart,
+    Upkeep,
 )
 from protocol import DpMap, InstructionAir, LocalProtocolError
 from protocol.dpmap import LockGeneration
@@ -134,6 +135,7 @@ class Strategies(Section):
     passwords: PasswordDelivery = Field(
         default=PasswordDelivery.LEAVE, description="leave or deliver"
     )
+    upkeep: Upkeep = Field(default=Upkeep.LEAVE, description="leave or keep")
 
 
 class LockConfig(LockRadioConfig):

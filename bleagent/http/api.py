@@ -11,7 +11,7 @@ from bleagent.record import Carriage
 from bleagent.tokens import ADMIN, READ, RECORDS
 from protocol.records import RecordKind
 
-from . import examples, schemas
+from . import examples, lock_schemas, schemas
 from .described import (
     ANY_CALLER,
     CLOUD,
@@ -152,7 +152,7 @@ DOORS = (
     Row(
         method="get", path="/v1/locks", group="Doors", title="Each lock", scope=READ,
         answers={
-            200: Answer(words="All of them.", model=schemas.Locks, example=examples.LOCKS),
+            200: Answer(words="All of them.", model=lock_schemas.Locks, example=examples.LOCKS),
         },
         codes=("scope-missing",),
     ),

@@ -25,6 +25,7 @@ from bleagent.ports import Clock, Ledger
 from bleagent.radio.airtime import RadioAir
 from bleagent.readiness import Part
 from bleagent.sharing import Sharings
+from bleagent.upkeep_desk import UpkeepState
 
 from .auth import Tokens, Unauthorized
 from .callers import Callers, Users
@@ -71,6 +72,8 @@ class HttpParts:
     """What locks have said of themselves."""
     syncs: Callable[[], Mapping[str, SyncState]] = dict
     """How bringing passwords stands, for the locks where they are brought."""
+    upkeeps: Callable[[], Mapping[str, UpkeepState]] = dict
+    """How the upkeep stands, for the locks where it is kept."""
     offline: Callable[[], Mapping[str, float]] = dict
     """Until when locks open without the cloud, by name, Unix seconds; as it was looked at last."""
     readiness: Callable[[], Mapping[str, Part]]
@@ -122,7 +125,7 @@ def create_app(parts: HttpParts) -> FastAPI:
         app,
         LockParts(
             doors=parts.doors, clock=parts.clock, states=parts.states, offline=parts.offline,
-            air=parts.air, syncs=parts.syncs,
+            air=parts.air, syncs=parts.syncs, upkeeps=parts.upkeeps,
         ),
     )  # fmt: skip
     add_records(app, parts.records)

@@ -63,6 +63,13 @@ LOCKS = {
                 },
                 "asked_at": "2026-01-31T17:29:50.000+00:00", "last_error": None,
             },
+            "upkeep": {
+                "clock_told_at": "2026-01-31T17:29:48.000+00:00",
+                "t0": {"progress": "done", "at": "2026-01-12T08:02:11.000+00:00"},
+                "credentials": {"progress": "done", "at": "2026-01-31T17:29:51.000+00:00"},
+                "listed": {"fingerprint": 3, "password": 1},
+                "asked_at": "2026-01-31T17:29:50.000+00:00", "last_error": None,
+            },
         }
     ]
 }  # fmt: skip

@@ -13,6 +13,8 @@ from bleagent.lock_states import LockStates, Told
 from bleagent.password_desk import SyncState
 from bleagent.ports import Clock
 from bleagent.radio.airtime import DAY, LockAir, RadioAir
+from bleagent.upkeep import Note
+from bleagent.upkeep_desk import UpkeepState
 
 from .record_views import iso
 from .requests import Reader
@@ -35,6 +37,7 @@ class LockParts:
     offline: Callable[[], Mapping[str, float]]
     air: Callable[[], RadioAir | None]
     syncs: Callable[[], Mapping[str, SyncState]]
+    upkeeps: Callable[[], Mapping[str, UpkeepState]]
 
 
 def add_locks(app: FastAPI, parts: LockParts) -> None:
@@ -63,6 +66,8 @@ def _view(parts: LockParts, name: str, air: RadioAir | None) -> dict[str, Any]:
     }
     if (sync := parts.syncs().get(name)) is not None:
         view["sync"] = _sync_view(sync)
+    if (upkeep := parts.upkeeps().get(name)) is not None:
+        view["upkeep"] = _upkeep_view(upkeep)
     if heard is not None:
         view["radio"] = _air_view(heard, today=int(parts.clock.unix() // DAY))
     return view
@@ -94,6 +99,22 @@ def _sync_view(sync: SyncState) -> dict[str, Any]:
         "asked_at": None if sync.asked_at is None else iso(sync.asked_at),
         "last_error": sync.last_error,
     }
+
+
+def _upkeep_view(upkeep: UpkeepState) -> dict[str, Any]:
+    told_at, asked_at, listed = upkeep.clock_told_at, upkeep.asked_at, upkeep.listed
+    return {
+        "clock_told_at": None if told_at is None else iso(told_at),
+        "t0": _note_view(upkeep.t0),
+        "credentials": _note_view(upkeep.credentials),
+        "listed": None if listed is None else dict(listed),
+        "asked_at": None if asked_at is None else iso(asked_at),
+        "last_error": upkeep.last_error,
+    }
+
+
+def _note_view(note: Note | None) -> dict[str, Any] | None:
+    return None if note is None else {"progress": note.progress, "at": iso(note.at)}
 
 
 def _air_view(air: LockAir, today: int) -> dict[str, Any]:

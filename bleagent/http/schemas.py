@@ -11,8 +11,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bleagent.model import Action, Outcome, Phase
-from bleagent.passwords import State
-from bleagent.policy import Connection, LockVia, Offline
 from bleagent.record import Carriage, TimeQuality
 from bleagent.story import Category, Severity
 from protocol.records import RecordKind
@@ -78,77 +76,6 @@ class Hint(Answer):
 
     lock: str
     seconds: float
-
-
-class LockRadio(Answer):
-    """What the radio knows of a lock."""
-
-    adapter: str | None
-    rssi: int | None = Field(description="dBm, smoothed.")
-    heard_s_ago: float | None
-    attempts: int
-    connections: int
-    failures: dict[str, int] = Field(description="By code.")
-    connected_s_today: float
-
-
-class Battery(Answer):
-    """What the lock said."""
-
-    value: int = Field(description="Percent.")
-    told_s_ago: float
-
-
-class StateWord(Answer):
-    """What the lock said."""
-
-    value: str
-    told_s_ago: float
-
-
-class LockState(Answer):
-    """What the lock has said of itself since the agent's start, as far as it has."""
-
-    battery: Battery | None = None
-    battery_class: StateWord | None = Field(default=None, description="high, medium, low, ...")
-    bolt: StateWord | None = Field(default=None, description="open or closed.")
-    door: StateWord | None = Field(default=None, description="open, closed or unknown.")
-
-
-class LockSync(Answer):
-    """Bringing the cloud's temporary passwords to the lock."""
-
-    passwords: dict[State, int] = Field(description="How many are where.")
-    asked_at: Time | None = Field(description="When the cloud last said what it holds.")
-    last_error: str | None = Field(description="The code of what went wrong last.")
-
-
-class Lock(Answer):
-    """One configured lock."""
-
-    name: str
-    busy: bool = Field(description="An operation is going on.")
-    connection: Connection
-    connected: bool
-    reachable: bool | None = Field(
-        description="Connected, or heard in the last minute; null where nobody listens."
-    )
-    lock_via: LockVia
-    offline: Offline
-    offline_until: Time | None = Field(
-        description="Until then it opens though the cloud cannot be asked; null: it does not."
-    )
-    state: LockState
-    radio: LockRadio | None = Field(default=None, description="With Bluetooth only.")
-    sync: LockSync | None = Field(
-        default=None, description="Where passwords are brought to the lock only."
-    )
-
-
-class Locks(Answer):
-    """All of them."""
-
-    locks: list[Lock]
 
 
 class Event(Answer):

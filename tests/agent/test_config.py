@@ -21,6 +21,7 @@ from bleagent.policy import (
     Policy,
     SharingLock,
     SnStart,
+    Upkeep,
 )
 from bleagent.tokens import EVERY_SCOPE
 from protocol import DpName, InstructionAir, Secret
@@ -125,6 +126,7 @@ def test_the_defaults_are_those_of_the_rules(tmp_path: Path) -> None:
         "offline_max_age": 86400.0,
         "sharing": SharingLock.NAMED,
         "passwords": PasswordDelivery.LEAVE,
+        "upkeep": Upkeep.LEAVE,
     }
     assert (config.http.host, config.http.port) == ("127.0.0.1", 8580)
     assert (config.cloud.transport, config.cloud.signer) == (Transport.ACTION, Signer.FAAS)
@@ -637,7 +639,7 @@ LITERAL = (
             (
                 "strategies.ofline: found an "
                 "unknown key, expected one of device_random, code_source, sn_start, "
-                "instruction_air, lock_via, offline, offline_max_age, sharing, passwords"
+                "instruction_air, lock_via, offline, offline_max_age, sharing, passwords, upkeep"
             ),
         ),
         (

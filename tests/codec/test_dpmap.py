@@ -372,6 +372,7 @@ NEVER_RECORDED = {
     RecordKind.REMOTE,  # of the other numbering
     RecordKind.OFFLINE_CLEARED_ONE,
     RecordKind.HIJACK,  # made in the cloud
+    RecordKind.CREDENTIALS,  # told without a time
     RecordKind.UNKNOWN,
 }
 EXPECTED = (

@@ -4,9 +4,9 @@
 marks, timestamps, issued configs, device facts, tokens. ``records.db`` and ``audit.db`` have what
 grows: raw reports, the records in them and how far each was carried; and who did what.
 ``webhooks.db``, where there are subscriptions, has how far each of them is, and ``passwords.db``,
-where temporary passwords are brought to locks, how far each of these has come. So a full or damaged
-one of these never keeps a door shut, and each has a worker thread of its own, so that a slow write
-of the one does not delay the others (safety H2).
+where temporary passwords are brought to locks or their upkeep is kept, how far that has come. So a
+full or damaged one of these never keeps a door shut, and each has a worker thread of its own, so
+that a slow write of the one does not delay the others (safety H2).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from .rotation import (
     sealed_in,
 )
 from .tokens import SqliteTokens
+from .upkeep import SqliteUpkeep
 from .webhooks import QUOTA as WEBHOOK_PAGES
 from .webhooks import SqliteWebhooks
 
@@ -123,7 +124,7 @@ class SqliteStore:
     The quotas are in pages of 4096 bytes; none by default but for the audit. ``sinks`` are the
     names of those that records are carried to, and ``capacity`` is how many may wait for one of
     them (safety D6); ``subscriptions`` are those whose place in what happens is kept, and
-    ``passwords`` says whether any are brought to a lock.
+    ``passwords`` says whether any are brought to a lock, or its upkeep is kept.
 
     Raises:
         VaultKeyMissing: something that is needed opens with none of the keys.
@@ -181,6 +182,7 @@ class SqliteStore:
         )
         self.webhooks = SqliteWebhooks(self._webhooks, subscriptions)
         self.passwords = SqlitePasswords(self._passwords)
+        self.upkeep = SqliteUpkeep(self._passwords)
         self._readers = (Reader(self._operations.path), Reader(self._records.path))
         operations, records = self._readers
         self.operation_events = SqliteOperationEvents(operations)
@@ -270,5 +272,5 @@ def _open_passwords(folder: Path, utcnow: Callable[[], datetime], *, wanted: boo
     """Made where the first lock's passwords are brought; it stays, for it knows what is there."""
     path = folder / "passwords.db"
     if not wanted:
-        return Unusable(path, StoreError("no passwords are brought to locks"))
+        return Unusable(path, StoreError("nothing is brought to locks"))
     return _open(folder, "passwords", PASSWORD_PAGES, utcnow)[0]
