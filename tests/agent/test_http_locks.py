@@ -21,6 +21,8 @@ from bleagent.policy import Offline
 from bleagent.radio.airtime import LockAir
 from bleagent.simulator.fakes import MemoryLocks
 from bleagent.simulator.quirks import Quirks
+from bleagent.upkeep import Note, Progress, Subject
+from bleagent.upkeep_desk import UpkeepState
 from protocol import Datapoint, DpMap, DpName, DpType, Secret
 from protocol import events as ev
 from protocol.dpmap import LockGeneration
@@ -132,6 +134,30 @@ def test_how_passwords_stand_is_shown_where_they_are_brought() -> None:
             "asked_at": "2023-11-14T22:13:20.000+00:00",
             "last_error": "cloud-down",
         }  # fmt: skip
+
+    shown(story)
+
+
+def test_how_the_upkeep_stands_is_shown_where_it_is_kept() -> None:
+    told = Note(subject=Subject.T0, progress=Progress.DONE, at=1_700_000_000.0, digest="5" * 32)
+    state = UpkeepState(
+        clock_told_at=1_700_000_000.0, t0=told, credentials=None, listed={"card": 2},
+        asked_at=1_700_000_000.0, last_error=None,
+    )  # fmt: skip
+    at = "2023-11-14T22:13:20.000+00:00"
+
+    async def story(gate: Gate) -> None:
+        assert "upkeep" not in await lock(gate)
+        parts = replace(gate.parts, upkeeps=lambda: {DOOR: state})
+        gate.transport = httpx.ASGITransport(create_app(parts))
+        assert (await lock(gate))["upkeep"] == {
+            "clock_told_at": at,
+            "t0": {"progress": "done", "at": at},
+            "credentials": None,
+            "listed": {"card": 2},
+            "asked_at": at,
+            "last_error": None,
+        }
 
     shown(story)
 

@@ -114,6 +114,12 @@ RULES: dict[str, Rule] = {
     "bleagent.sync": JOB,
     "bleagent.sync_look": JOB,
     "bleagent.password_desk": JOB,
+    "bleagent.questions": JOB,
+    "bleagent.upkeep": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB),
+    "bleagent.upkeep_desk": JOB,
+    "bleagent.upkeep_duty": JOB,
+    "bleagent.upkeep_look": JOB,
+    "bleagent.credential_report": JOB,
     "bleagent.passwords": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol"}),
     "bleagent.records": JOB,
     "bleagent.record": JOB,
@@ -181,7 +187,7 @@ RULES: dict[str, Rule] = {
     "bleagent.pushing": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
-    # Its part for temporary passwords: the desks, and who asks the cloud for what is on them.
+    # Its part for what is brought to locks: the desks, and who asks the cloud for what is on them.
     "bleagent.syncing": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),

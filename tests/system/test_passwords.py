@@ -42,8 +42,9 @@ class PasswordSite(Site):
         )
 
     @classmethod
-    def at(cls, folder: Path) -> PasswordSite:
-        return cls(folder, more={"": '[strategies]\npasswords = "deliver"\n'})
+    def at(cls, folder: Path, *, kept_up: bool = False) -> PasswordSite:
+        more = 'upkeep = "keep"\n[[sinks]]\ntype = "openapi"\n' if kept_up else ""
+        return cls(folder, more={"": f'[strategies]\npasswords = "deliver"\n{more}'})
 
     def create(self) -> int:
         now, made = int(time.time()), len(self.cloud.passwords.passwords) + 1
@@ -56,6 +57,12 @@ class PasswordSite(Site):
     def delete(self, password_id: int) -> None:
         asked = {"device_id": KEYS.virtual_id, "password_id": str(password_id)}
         self.cloud.passwords._delete(asked)
+
+    @property
+    def t0(self) -> int | None:
+        app = self.lock.app
+        assert isinstance(app, LockApplication)
+        return app.flash.t0
 
     def at_lock(self) -> list[str]:
         app = self.lock.app
@@ -77,11 +84,17 @@ async def told(
 
 
 async def test_a_password_reaches_the_lock_and_leaves_it(tmp_path: Path) -> None:
-    site = PasswordSite.at(tmp_path)
+    site = PasswordSite.at(tmp_path, kept_up=True)
     made = site.create()
+    paired = site.cloud.actions.locks[KEYS.virtual_id].active_time
     async with site.up():
         async with site.daemon() as (client, _):
             await until(lambda: site.at_lock() == [PIN])
+            await until(lambda: site.t0 == paired)
+            await until(lambda: "synch_method" in [one.code for one in site.cloud.records.stored])
+            (lock,) = (await client.get("/v1/locks")).json()["locks"]
+            assert lock["upkeep"]["t0"]["progress"] == "done"
+            assert str(paired) not in str(lock)
             sync = await told(client, lambda sync: sync["passwords"]["confirmed"] == 1)
             assert sync["last_error"] is None
             assert PIN not in (await client.get("/v1/locks")).text
@@ -93,6 +106,7 @@ async def test_a_password_reaches_the_lock_and_leaves_it(tmp_path: Path) -> None
     written = [site.log.read_bytes()]
     written += [one.read_bytes() for one in (tmp_path / "state").iterdir() if one.is_file()]
     assert not [one for one in written if PIN.encode() in one or bytes(map(int, PIN)) in one]
+    assert not [one for one in written if str(paired).encode() in one]
 
 
 @pytest.mark.parametrize(
