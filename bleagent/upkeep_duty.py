@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from protocol import Datapoint, DpMap, DpName, Secret
+from protocol import Datapoint, DpMap, DpName, RemoteProtocolError, Secret
 from protocol.credential_list import SyncEnd, SyncEntry, read_sync
 from protocol.credentials import Method
 
@@ -145,11 +145,11 @@ class UpkeepDuty:
     async def _answered(
         self, desk: UpkeepDesk, subject: Subject, duty: Callable[[UpkeepDesk], Awaitable[None]]
     ) -> None:
-        """A lock that is silent, or says no, is remembered for it. Raises LinkError."""
+        """A lock that says no, or nothing of use, is remembered for it. Raises LinkError."""
         try:
             await duty(desk)
-        except LinkTimeout as error:
-            desk.lock_error = error.code
+        except (LinkTimeout, RemoteProtocolError) as error:
+            desk.lock_error = code_of(error)
             await desk.keep(silenced(desk.beginning(subject), self._clock.unix()))
         except QuestionRefused as error:
             desk.lock_error = error.code

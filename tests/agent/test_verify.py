@@ -29,6 +29,9 @@ from tests.agent.cloud_world import DEVICE, T_MS, UNIX
 pytestmark = pytest.mark.anyio
 
 
+LISTS = {STANDARD_CODES[RecordKind.CREDENTIALS]}
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
@@ -252,20 +255,16 @@ async def test_every_code_is_asked_for_that_anybody_may_have_reported() -> None:
     cloud = FakeCloud(ReadBack(records=()))
     ours = [done(1, dp=99, kind=RecordKind.UNKNOWN)]
     await compare(ours, [], cloud=cloud, codes={15: "unlock_own"})
-    assert set(cloud.codes) == ({*STANDARD_CODES.values()} - {"synch_method"}) | {
-        "unlock_own",
-        "dp_99",
-    }
+    assert set(cloud.codes) == {*STANDARD_CODES.values(), "unlock_own", "dp_99"} - LISTS
 
 
 async def test_no_list_of_credentials_is_told_back_and_none_is_missed() -> None:
-    cloud = FakeCloud(
-        ReadBack(records=(has(UNIX, "AAAU", "synch_method"), has(UNIX, "AAAU", "my")))
-    )
+    told = (has(UNIX, "AAAU", "synch_method"), has(UNIX, "AAAU", "my"))
+    cloud = FakeCloud(ReadBack(records=told))
     lists = [done(seq, dp=54, kind=RecordKind.CREDENTIALS) for seq in (1, 2)]
     found = await compare(lists, [], cloud=cloud, codes={54: "my"})
     assert found.clean
-    assert not {"synch_method", "my"} & set(cloud.codes)
+    assert not {*LISTS, "my"} & set(cloud.codes)
 
 
 async def test_a_products_own_code_is_what_it_is_compared_by() -> None:
