@@ -156,6 +156,17 @@ DOORS = (
         },
         codes=("scope-missing",),
     ),
+    Row(
+        method="get", path="/v1/locks/{lock}", group="Doors", title="One lock", scope=READ,
+        parameters=(LOCK_NAME,),
+        answers={
+            200: Answer(
+                words="As it is known here.", model=lock_schemas.Lock,
+                example=examples.LOCKS["locks"][0],
+            ),
+        },
+        codes=("scope-missing", "unknown-lock"),
+    ),
 )  # fmt: skip
 
 KEPT = "What the locks recorded"

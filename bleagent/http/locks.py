@@ -1,4 +1,4 @@
-"""``GET /v1/locks``: each lock as it is known here. No lock is asked for it."""
+"""``GET /v1/locks``, ``/v1/locks/NAME``: locks as they are known here. None is asked for it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,16 @@ class LockParts:
 
 
 def add_locks(app: FastAPI, parts: LockParts) -> None:
-    """Add the route."""
+    """Add the routes."""
 
     @app.get("/v1/locks")
     async def locks(_caller: Reader) -> dict[str, Any]:
         air = parts.air()
         return {"locks": [_view(parts, name, air) for name in parts.doors.names]}
+
+    @app.get("/v1/locks/{lock}")
+    async def lock(_caller: Reader, lock: str) -> dict[str, Any]:
+        return _view(parts, lock, parts.air())
 
 
 def _view(parts: LockParts, name: str, air: RadioAir | None) -> dict[str, Any]:

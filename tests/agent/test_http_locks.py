@@ -116,6 +116,16 @@ def test_it_is_shown_with_its_age() -> None:
     shown(story, linger=60.0, quirks=Quirks(reports_bolt=True))
 
 
+def test_one_lock_is_shown_as_among_all() -> None:
+    async def story(gate: Gate) -> None:
+        answer = await gate.ask("GET", f"/v1/locks/{DOOR}")
+        assert answer.status_code == 200
+        assert answer.json() == await lock(gate)
+        assert (await gate.ask("GET", "/v1/locks/other")).json()["code"] == "unknown-lock"
+
+    shown(story)
+
+
 # -- passwords
 
 
