@@ -521,6 +521,8 @@ def test_passwords_and_upkeep_take_turns_on_one_connection() -> None:
         on.enrol(Method.CARD, 10)
         on.cloud.wants = WISH
         await passwords.desk.told(await passwords.cloud.held(DOOR))
+        late = dict.fromkeys(range(500), NotifyFault.DELAY)  # time enough to ask something else
+        world.radio.faults = world.radio.then = Faults(notifications=late)
         await on.look()
         await on.visit()
         assert passwords.at_lock() == pins

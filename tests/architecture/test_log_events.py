@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bleagent.passwords import State
+from bleagent.upkeep import Subject
 
 ROOT = Path(__file__).parents[2]
 LEVELS = ("debug", "info", "warning", "error")
@@ -15,6 +16,7 @@ IN_NAMES = {
     "event": {
         "operation.finished", "operation.recovered", "operation.fault", "lock.fault",
         "agent.fault", "auth.failed", "auth.held_up", *(f"password.{state}" for state in State),
+        *(f"upkeep.{subject}" for subject in Subject),
     },
     "HEAD": {"audit.head"},
     "'records.drained' if not drained.why else 'records.not_drained'": {
