@@ -37,6 +37,15 @@ def _names(incomplete: str) -> list[str]:
     return sorted({api.name for api in CATALOGUE if api.name.startswith(incomplete)})
 
 
+def _keys(context: typer.Context, incomplete: str) -> list[str]:
+    """What the API takes whose name stands before."""
+    api = next((api for api in reversed(CATALOGUE) if api.name == context.params.get("name")), None)
+    keys = [] if api is None else [f"{one.name}=" for one in api.takes]
+    if api is not None and _takes_pin(api):
+        keys.append(f"{PIN}=")
+    return [key for key in keys if key.startswith(incomplete)]
+
+
 Name = Annotated[
     str,
     typer.Argument(metavar="NAME", help="Such as doorLock.listRecords.", autocompletion=_names),
@@ -100,6 +109,7 @@ def call(  # noqa: PLR0913 -- options
             "what stands on a command line is seen by others. pin=@- encrypts the digits of a new "
             "password with a ticket of its own.",
             show_default=False,
+            autocompletion=_keys,
         ),
     ] = None,
     *,

@@ -95,22 +95,29 @@ def test_what_a_kind_of_lock_needs_or_lacks_is_described() -> None:
     assert "may be left out; not for bluetooth locks; secret;" in said
 
 
+def completed(*words: str) -> list[str]:
+    """What a shell offers for the last word."""
+    asked = {
+        "_BLEAGENT_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(("bleagent cloud", *words)),
+        "COMP_CWORD": str(len(words) + 1),
+    }
+    return CliRunner().invoke(app, [], prog_name="bleagent", env=asked).stdout.split()
+
+
 def test_names_are_completed() -> None:
-    said = CliRunner().invoke(
-        app,
-        [],
-        prog_name="bleagent",
-        env={
-            "_BLEAGENT_COMPLETE": "complete_bash",
-            "COMP_WORDS": "bleagent cloud describe doorLock.listU",
-            "COMP_CWORD": "3",
-        },
-    )
-    assert said.stdout.split() == [
+    assert completed("describe", "doorLock.listU") == [
         "doorLock.listUnallocatedOpmodes",
         "doorLock.listUserOpmodes",
         "doorLock.listUsers",
     ]
+
+
+def test_what_an_api_takes_is_completed() -> None:
+    assert completed("call", "doorLock.getMediaUrl", "") == ["device_id=", "file_type="]
+    assert completed("call", "doorLock.listRecords", "device_id=7", "st") == ["start_time="]
+    assert completed("call", "doorLock.createTemporaryPassword", "pi") == ["pin="]
+    assert completed("call", "doorLock.nobody", "") == []
 
 
 # -- what would be sent
