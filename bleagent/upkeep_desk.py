@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Protocol
 
 import anyio
@@ -85,7 +86,7 @@ class UpkeepDesk:
         self._t0: tuple[Secret, float] | None = None
         """The digits that the cloud named, and when."""
         self._wanted: tuple[Wanted, float] | None = None
-        self._cloud_rests_until = -float("inf")
+        self._cloud_rests_until = -inf
         self._asked_at: float | None = None
         self.changed = anyio.Event()
         """Is set when there is something to look at again, and replaced."""
@@ -118,9 +119,8 @@ class UpkeepDesk:
         digest = _digest_of(self._t0[0])
         if note is not None and note.digest == digest:
             return note
-        return Note(
-            subject=Subject.T0, progress=Progress.WAITING, at=self._clock.unix(), digest=digest
-        )
+        at = self._asked_at or self._clock.unix()
+        return Note(subject=Subject.T0, progress=Progress.WAITING, at=at, digest=digest)
 
     # -- the cloud's word
 
@@ -139,8 +139,11 @@ class UpkeepDesk:
         self.tell_change()
 
     async def wanted(self) -> Wanted | None:
-        """What the cloud wants to be asked now, if anything; a word of it that failed is noted."""
-        if (held := self._held) is not None or self._cloud_rests:
+        """What the cloud wants a lock to be asked, whose ``list_is_due``; None: nothing, so far.
+
+        It is asked for that, unless it said so a while ago. Where it fails, that is noted.
+        """
+        if (held := self._held) is not None:
             return held
         self._wanted, self._cloud_rests_until = None, self._clock.now() + LIST_APART
         try:
@@ -176,7 +179,7 @@ class UpkeepDesk:
         """Whether the cloud is to be asked if it wants a list, or has said so."""
         if self._notes is None or not is_due(self.note_of(Subject.CREDENTIALS), self._clock.unix()):
             return False
-        return self._held is not None or not self._cloud_rests
+        return self._held is not None or self._clock.now() >= self._cloud_rests_until
 
     @property
     def _held(self) -> Wanted | None:
@@ -184,10 +187,6 @@ class UpkeepDesk:
         if self._wanted is None or self._clock.now() - self._wanted[1] > WANTED_STALE:
             return None
         return self._wanted[0]
-
-    @property
-    def _cloud_rests(self) -> bool:
-        return self._clock.now() < self._cloud_rests_until
 
     def note_of(self, subject: Subject) -> Note | None:
         """What is kept of it."""
