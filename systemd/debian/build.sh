@@ -89,8 +89,10 @@ fi
 mkdir "$stage/DEBIAN"
 kibibytes=$(find "$stage" -path "$stage/DEBIAN" -prune -o -printf '%y %s\n' |
     awk '{ sum += $1 == "f" ? int(($2 + 1023) / 1024) : 1 } END { print sum }')
+libc=$(find "$site" -name '*.so' -exec grep -aohE 'GLIBC_2\.[0-9]+' {} + | sort -uV | tail -n 1)
 sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$kibibytes/" \
-    -e "s/@PYTHON@/3.$minor/" -e "s/@NEXT@/3.$((minor + 1))/" "$here/control" >"$stage/DEBIAN/control"
+    -e "s/@PYTHON@/3.$minor/" -e "s/@NEXT@/3.$((minor + 1))/" -e "s/@LIBC@/${libc#GLIBC_}/" \
+    "$here/control" >"$stage/DEBIAN/control"
 install -m 755 "$here"/{postinst,prerm,postrm} "$stage/DEBIAN"
 (cd "$stage" && find opt usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) \
     >"$stage/DEBIAN/md5sums"
