@@ -22,7 +22,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test pytest test-bluez test-page lint format bench fuzz lock clean
+.PHONY: help venv demo test pytest test-bluez test-page deb lint format bench fuzz lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ test-bluez: $(INSTALLED)  ## against a real kernel and a real BlueZ, in a small 
 # Chromium is the machine's (Debian: chromium); without it the tests are skipped, and say so.
 test-page: $(PAGE_INSTALLED)  ## the page for people in a real browser before the real daemon
 	$(BIN)/python -m pytest tests/page --numprocesses=$(PAGE_PROCESSES) --dist=worksteal
+
+# Built with Debian's own python3, which it runs on; PYTHON only brings pip.
+deb:  ## the Debian package, for the Debian and the architecture of this machine: build/*.deb
+	PYTHON=$(PYTHON) systemd/debian/build.sh build
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .

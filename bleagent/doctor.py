@@ -36,6 +36,8 @@ UNITS = (
     "/lib/systemd/system/bluetooth.service",
 )
 """The first that is there counts."""
+PACKAGED_DROP_INS = "/usr/lib/systemd/system/bluetooth.service.d"
+"""Our Debian package has one. Of two with the same name the one in ``DROP_INS`` counts."""
 DROP_INS = "/etc/systemd/system/bluetooth.service.d"
 RIVALS = frozenset(
     {"bluetoothctl", "btmgmt", "gatttool", "hass", "hcidump", "hcitool", "theengs-gateway"}
@@ -249,13 +251,14 @@ def restart(machine: Machine) -> list[Check]:
     unit = next((text for path in UNITS if (text := machine.read(path)) is not None), None)
     if unit is None:
         return []  # no systemd, or no BlueZ, which was told already
-    drop_ins = [
-        machine.read(f"{DROP_INS}/{one}") or ""
-        for one in sorted(machine.names(DROP_INS))
+    drop_ins = {
+        one: machine.read(f"{folder}/{one}") or ""
+        for folder in (PACKAGED_DROP_INS, DROP_INS)
+        for one in machine.names(folder)
         if one.endswith(".conf")
-    ]
+    }
     found = "no"
-    for text in (unit, *drop_ins):
+    for text in (unit, *(drop_ins[one] for one in sorted(drop_ins))):
         for value in re.findall(r"(?m)^\s*Restart\s*=\s*(\S*)\s*$", text):
             found = value or "no"
     if found != "no":

@@ -221,6 +221,20 @@ def test_who_starts_bluetoothd_again(unit: str, drop_in: str | None, level: str)
 
 
 @pytest.mark.parametrize(
+    ("own", "level"), [(None, "ok"), ("", "warn"), ("[Service]\nRestart=no\n", "warn")]
+)
+def test_the_drop_in_of_the_package_counts_unless_the_machine_has_its_own(
+    own: str | None, level: str
+) -> None:
+    told = Told()
+    told.files[UNIT] = "[Service]\n"
+    told.files[f"{doctor.PACKAGED_DROP_INS}/bleagent.conf"] = "[Service]\nRestart=on-failure\n"
+    if own is not None:
+        told.files[f"{doctor.DROP_INS}/bleagent.conf"] = own
+    assert told.check("bluetooth.service").level == level
+
+
+@pytest.mark.parametrize(
     ("said", "level"), [("yes\n", "ok"), ("no\n", "warn"), ("", "warn"), (None, "warn")]
 )
 def test_the_clock_without_timesyncd(said: str | None, level: str) -> None:
