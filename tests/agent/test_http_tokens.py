@@ -296,6 +296,7 @@ def test_there_is_room_for_so_many_and_the_spent_ones_make_way() -> None:
 
 ROUTES = [
     ("GET", "/v1/locks", "read"),
+    ("GET", f"/v1/locks/{DOOR}", "read"),
     ("GET", "/v1/outbox", "read"),
     ("GET", "/metrics", "read"),
     ("GET", "/v1/operations/op-9", "read"),
