@@ -106,12 +106,19 @@ def _write(draft: Path, change: Change, path: Path) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until all are in place."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    """Ctrl-C waits until all are in place.
+
+    Not by a mask of signals: that is a thread's, and another thread would take them.
+    """
+    came: list[int] = []
+    before = {one: signal.signal(one, lambda number, _: came.append(number)) for one in _SIGNALS}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
 
 
 def _trouble(path: Path, error: OSError, expected: str) -> InitError:

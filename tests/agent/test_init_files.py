@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -249,16 +250,20 @@ def test_interrupted_it_leaves_everything_as_it_was(
 
 
 def test_ctrl_c_waits_until_all_are_in_place() -> None:
-    whole = False
+    whole, over = False, threading.Event()
+    threading.Thread(target=over.wait).start()  # who could take the signal as well
 
     def put() -> None:
         nonlocal whole
         with files.uninterrupted():
             os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1_000_000):  # the other thread is told in its own time
+                pass
             whole = True
 
     with pytest.raises(KeyboardInterrupt):
         put()
+    over.set()
     assert whole
 
 
