@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,12 +29,11 @@ from .config.secrets import (
     Secrets,
     cloud_settings,
     credentials_directory,
-    load_http_token,
     load_secrets,
     load_vault_keys,
 )
 from .doors import Door, Doors
-from .entrance import reload_tls, tls_of, users_of, watch_end
+from .entrance import tls_of, users_of, watch_end
 from .errors import AgentError, CloudError, VaultKeyMissing
 from .held_memory import HeldMemory
 from .http.app import HttpParts, guarded
@@ -42,7 +41,6 @@ from .http.auth import Tokens
 from .http.callers import Callers
 from .http.listeners import ListenSettings, handed_over, listening
 from .http.server import Server, make_server
-from .http.tls import Tls
 from .http.tokens import TokenParts
 from .issued_tokens import IssuedTokens
 from .model import LockFacts, Step
@@ -52,6 +50,7 @@ from .ports import Bluetooth, LockRadio
 from .pushing import Pushing
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
+from .reloading import Reloading
 from .retention import forget_operations
 from .session import LinkPorts
 from .sharing import Sharings
@@ -99,10 +98,11 @@ async def run(path: Path, *, on_ready: Callable[[int], None] = lambda _: None) -
                 log.error(
                     "store.without_records", code=wrong.code, detail=str(wrong), advice=wrong.advice
                 )
-            await _serve(config, found, store, on_ready)
+            await _serve(path, config, found, store, on_ready)
 
 
 async def _serve(
+    path: Path,
     config: Config,
     found: Secrets,
     store: SqliteStore,
@@ -144,6 +144,10 @@ async def _serve(
         sharings = Sharings(doors, cloud, clock, Callers(tokens, users).require_good)
         allowed = sharings.require_good
         operations = Doors(doors, ports, supervisor, tasks, watching.doors, allowed=allowed)
+        reloading = Reloading(
+            path=path, config=config, tokens=tokens, users=users, tls=tls, doors=doors,
+            follow=supervisor.follow, watch=watching.config, audit=audit,
+        )  # fmt: skip
         pushing = Pushing(config, found, store, clock, bell)
         metrics = watching.shown(operations, cloud, radio, pushing.states)
         watchdog = watching.watchdog(metrics.readiness)
@@ -183,13 +187,14 @@ async def _serve(
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)
         tasks.start_soon(syncing.run, supervisor.called, watching.log.lock_failed)
         tasks.start_soon(forget_operations, store.ledger, clock, operations.settled)
-        tasks.start_soon(_reload_on_hangup, config, tokens, tls, audit)
+        tasks.start_soon(reloading.run, watchdog)
+        tasks.start_soon(_log_more_on_signal)
         if tls is not None:
             tasks.start_soon(watch_end, tls, clock)
         supervisor.start()
         if store.without_records is None:
             tasks.start_soon(_seal_anew, store, audit)
-        await _listen(config, parts, ready, bell.close)
+        await _listen(config, parts, reloading.allowed_hosts, ready, bell.close)
         supervisor.stop()
         with anyio.move_on_after(STOP_GRACE):
             await operations.settled()
@@ -238,6 +243,7 @@ async def _reach(
 async def _listen(
     config: Config,
     parts: HttpParts,
+    allowed_hosts: Callable[[], Iterable[str]],
     on_ready: Callable[[int], None],
     on_stop: Callable[[], None],
 ) -> None:
@@ -254,7 +260,7 @@ async def _listen(
             log.info("agent.ready", port=listeners.port, socket=str(config.http_socket or ""))
             on_ready(listeners.port)
 
-        app = guarded(parts, listeners.names, http.allowed_hosts)
+        app = guarded(parts, listeners.names, allowed_hosts)
         server = make_server(app, ready, stop_within=STOP_GRACE, on_stop=on_stop, tls=parts.tls)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, server)
@@ -270,28 +276,18 @@ async def _stop_on_signal(server: Server) -> None:
             server.should_exit = True
 
 
+async def _log_more_on_signal() -> None:
+    """SIGUSR1: everything is logged, and from the next one on what was asked for at the start."""
+    with anyio.open_signal_receiver(signal.SIGUSR1) as signals:
+        async for _ in signals:
+            logs.toggle_debug()
+
+
 async def _keep_address(store: SqliteStore, lock: str, address: str) -> None:
     try:
         await store.memory.keep_address(lock, address)
     except AgentError as error:
         log.warning("address.not_kept", lock=lock, code=error.code)
-
-
-async def _reload_on_hangup(
-    config: Config, tokens: Tokens, tls: Tls | None, audit: AuditWriter
-) -> None:
-    """SIGHUP: token and certificate are read again; of the old token nothing more is written."""
-    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
-        async for _ in signals:
-            try:
-                replaced = tokens.replace(load_http_token(config, credentials_directory()))
-            except AgentError as error:
-                log.warning("token.not_read", detail=str(error), advice=error.advice)
-            else:
-                log.info("token.read", replaced=replaced)
-                audit.tell("token.read", replaced=replaced)
-            if tls is not None:
-                await reload_tls(config, tls)
 
 
 async def _keep_time(

@@ -80,7 +80,7 @@ class Doors:
     """All doors of this gateway.
 
     Args:
-        doors: by the operator's name.
+        doors: by the operator's name; looked at anew for each operation.
         ports: what the jobs need.
         supervisor: who connects to the locks.
         tasks: where operations live; they outlast the requests that started them.
@@ -98,7 +98,7 @@ class Doors:
         listener: Listener | None = None,
         allowed: Callable[[Principal, str], None] = lambda _principal, _lock: None,
     ) -> None:
-        self._doors = dict(doors)
+        self._doors = doors
         self._ports = ports
         self._supervisor = supervisor
         self._tasks = tasks

@@ -52,12 +52,8 @@ async def reload_tls(config: Config, tls: Tls) -> None:
 
     In a thread: a signature with a large key takes long enough to be felt at a door.
     """
-
-    def read() -> Identity | None:
-        return _identity(config, load_tls_key(config, credentials_directory()))
-
     try:
-        identity = await anyio.to_thread.run_sync(read)
+        identity = await anyio.to_thread.run_sync(read_identity, config)
     except AgentError as error:
         log.warning("certificate.not_read", detail=str(error), advice=error.advice)
     except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
@@ -66,6 +62,11 @@ async def reload_tls(config: Config, tls: Tls) -> None:
         if identity is not None:
             tls.identity = identity
             log.info("certificate.read", names=sorted(identity.names), ends=iso(identity.expires))
+
+
+def read_identity(config: Config) -> Identity | None:
+    """Certificate and key as they are now. Raises SecretError, CertificateError."""
+    return _identity(config, load_tls_key(config, credentials_directory()))
 
 
 def _identity(config: Config, key: Secret | None) -> Identity | None:

@@ -35,6 +35,13 @@ class ConfigNotToml(ConfigError):
     advice = "Write it as TOML; systemd/config.example.toml is one with every key."
 
 
+class RestartNeeded(ConfigError):
+    """A configuration that is read again says something that is not changed while we run."""
+
+    code = "restart-needed"
+    advice = "systemctl restart bleagent; until then the configuration of before is in force."
+
+
 class SecretError(AgentError):
     """A secret is missing, unreadable, or readable by others."""
 

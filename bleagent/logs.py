@@ -61,17 +61,18 @@ def set_up(level: str = "info", *, terminal: bool | None = None) -> None:
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if on_terminal:
         renderer = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
+    _wanted.start(logging.getLevelNamesMapping()[level.upper()])
     structlog.configure(
         processors=[
+            _wanted.only,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _mask,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[level.upper()]
-        ),
+        # Nobody is filtered here: a logger keeps for ever what it was made of.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -83,6 +84,42 @@ def set_up(level: str = "info", *, terminal: bool | None = None) -> None:
     threading.excepthook = lambda found: _fault("thread.fault", found.exc_value)
     sys.unraisablehook = lambda found: _fault("unraisable.fault", found.exc_value)
     warnings.showwarning = _warned
+
+
+def toggle_debug() -> None:
+    """Log everything of ours, or again what was asked for at the start; masked as ever.
+
+    Either is said in a line that is seen at any level.
+    """
+    before, _wanted.now = _wanted.now, logging.DEBUG
+    if before == logging.DEBUG:
+        log.info("log.level", now=logging.getLevelName(_wanted.given).lower())
+        _wanted.now = _wanted.given
+    else:
+        log.info("log.level", now="debug")
+
+
+class _Wanted:
+    """From which level on something is logged: ``given`` at the start, and ``now``."""
+
+    def __init__(self) -> None:
+        self.given = self.now = logging.INFO
+
+    def start(self, level: int) -> None:
+        """As ``logging`` counts them."""
+        self.given = self.now = level
+
+    def only(
+        self, _logger: object, name: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        """Drop what is below."""
+        if _LEVELS.get(name.upper(), logging.ERROR) < self.now:
+            raise structlog.DropEvent
+        return event
+
+
+_LEVELS = logging.getLevelNamesMapping()
+_wanted = _Wanted()
 
 
 class _Others(logging.Handler):

@@ -164,6 +164,8 @@ class Principal:
     """Where this request came from: ``tcp ADDRESS`` or ``socket uid:N``; a ticket's id after it."""
     shared: Shared | None = None
     """The sharing ticket that this caller passes on, as the cloud has confirmed it."""
+    gids: frozenset[int] = field(default=frozenset(), compare=False)
+    """Of a program of this machine: it may be allowed something as one of a group."""
 
     @property
     def counted_as(self) -> str:

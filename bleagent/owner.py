@@ -176,6 +176,18 @@ class LockOwner:
         self.wake()
         self._tell_priority()
 
+    def follow(self, policy: Policy) -> None:
+        """From now on another policy; what began by the old one goes on by it.
+
+        ``policy`` says the same of what the lock is: its protocol, security and datapoints.
+        """
+        if policy.connection is Connection.HELD:
+            self._keep_until = math.inf
+        elif self._policy.connection is Connection.HELD:
+            self._keep_until = self._asked_until
+        self._policy = policy
+        self.wake()
+
     def wake(self) -> None:
         """Look again at what is wanted."""
         changed, self._changed = self._changed, anyio.Event()

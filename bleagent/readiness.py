@@ -1,6 +1,6 @@
 """Whether doors can be opened, and what else is not as it should be (safety F6).
 
-Eight parts. ``radio`` and ``store`` keep every door shut when they fail; the others only delay
+Nine parts. ``radio`` and ``store`` keep every door shut when they fail; the others only delay
 something, or one opening: the cloud stands outside, and its last word says nothing about the next.
 
 Nobody who asks waits for a disk: stores are looked at in the background, each by a task of its
@@ -28,7 +28,7 @@ from .ports import Clock, RecordShelf
 from .radio.airtime import AdapterAir, RadioAir
 from .record import SinkState, TakenCounts
 from .records import CLOCK_NOT_TRUSTED
-from .watches import CloudWatch, RecordWatch, Trouble
+from .watches import CloudWatch, ConfigWatch, RecordWatch, Trouble
 from .webhooks import WebhookState
 
 log = structlog.get_logger()
@@ -135,6 +135,7 @@ class Watched:
     audit: Callable[[], str | None]
     """The code of what keeps the audit from being written."""
     webhooks: Callable[[], Sequence[WebhookState]] = tuple
+    config: ConfigWatch = field(default_factory=ConfigWatch)
 
 
 class Readiness:
@@ -169,6 +170,7 @@ class Readiness:
             "webhooks": self._webhooks(),
             "audit": self._audit(),
             "clock": self._clock(),
+            "config": self._config(),
         }
         seen, self._since = self._since, {}
         now = self._of.clock.now()
@@ -310,6 +312,10 @@ class Readiness:
             advice="The cloud is asked for it every few seconds: see what is wrong with it.",
         )  # fmt: skip
         return Part(wrong=(trouble,), facts={"trusted": False})
+
+    def _config(self) -> Part:
+        trouble = self._of.config.trouble
+        return Part(wrong=() if trouble is None else (trouble,))
 
     def _ago(self, at: float | None) -> float | None:
         return None if at is None else _rounded(self._of.clock.now() - at)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ def main(given: Sequence[str] | None = None) -> int:
     Bluetooth is stuck and nothing helped: to be started anew.
     """
     options = _parser().parse_args(given)
+    for early in (signal.SIGHUP, signal.SIGUSR1):  # they would end who does not listen yet
+        signal.signal(early, signal.SIG_IGN)
     # Nothing made while importing becomes garbage worth looking for; see ``_settle``.
     gc.disable()
     leave_out()

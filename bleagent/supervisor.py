@@ -31,6 +31,10 @@ class Supervisor:
         """The owner of a configured lock."""
         return self._owners[lock]
 
+    def follow(self, lock: str, policy: Policy) -> None:
+        """From now on a lock is connected to by another policy."""
+        self._owners[lock].follow(policy)
+
     def start(self) -> None:
         """Connect to the locks whose connection is to be held."""
         for owner in self._owners.values():

@@ -67,6 +67,16 @@ class Watchdog:
         self._listens = self._ready = False
         self.wrong: str | None = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether the service manager was told that we are."""
+        return self._ready
+
+    @property
+    def status(self) -> str:
+        """The line for people, as it is now."""
+        return status_of(self._readiness.parts())
+
     def listens(self) -> None:
         """Requests are answered from now on."""
         self._listens = True

@@ -66,6 +66,23 @@ class CloudWatch:
         )  # fmt: skip
 
 
+class ConfigWatch:
+    """What the last word about the configuration was, since the start."""
+
+    def __init__(self) -> None:
+        self.trouble: Trouble | None = None
+
+    def read(self) -> None:
+        """It is that of the file."""
+        self.trouble = None
+
+    def refused(self, error: AgentError) -> None:
+        """The file says something that is not in force."""
+        self.trouble = Trouble(
+            code=error.code, detail="; ".join(str(error).splitlines()), advice=error.advice
+        )
+
+
 class RecordWatch(RecordListener, CarriageListener):
     """What is in the way of taking records off the locks, and of carrying them."""
 

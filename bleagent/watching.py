@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import structlog
+
 from protocol import DpMap
 from protocol.events import CentralEvent
 
@@ -31,15 +33,17 @@ from .radio.airtime import RadioAir
 from .radio.bluetooth_radio import BluetoothRadio
 from .readiness import Look, Readiness, Watched
 from .watchdog import Watchdog
-from .watches import CloudWatch, RecordWatch
+from .watches import CloudWatch, ConfigWatch, RecordWatch
 from .webhooks import WebhookState
+
+log = structlog.get_logger()
 
 
 class Watching:
     """Made before the parts that it watches: they tell it."""
 
     def __init__(self, config: Config, store: SqliteStore, clock: Clock) -> None:
-        self._config = config
+        self._capacity = config.records.capacity
         self._store = store
         self._clock = clock
         self.bell = Bell()
@@ -50,6 +54,7 @@ class Watching:
         self.tally = Tally()
         self.cloud = CloudWatch(clock.now)
         self.records = RecordWatch(clock.now)
+        self.config = ConfigWatch()
         self.doors = everyone(Listener, self.log, self._audited, self.tally)
         damage = [str(one) for one in store.damage]
         self.audit.tell("agent.started", version=__version__, config=config.digest, damage=damage)
@@ -61,10 +66,13 @@ class Watching:
 
     def heard(self, lock: str, dps: DpMap, event: CentralEvent) -> None:
         """A lock said something."""
+        log.debug("lock.heard", lock=lock, told=type(event).__name__)
         self.states.heard(lock, dps, event, self._clock.now())
 
     def called(self, event: CloudEvent) -> None:
         """The cloud was asked something."""
+        seconds = round(event.seconds, 3)
+        log.debug("cloud.called", call=event.call, outcome=event.outcome, seconds=seconds)
         self.tally.called(event)
         self.cloud.heard(event)
 
@@ -87,13 +95,14 @@ class Watching:
             damaged=store.damaged is not None,
             without_records=store.without_records,
             shelf=store.records,
-            most_waiting=int(self._config.records.capacity * LIVE_ONLY_FROM),
+            most_waiting=int(self._capacity * LIVE_ONLY_FROM),
             air=air,
             nobody=lambda: radio.fault if isinstance(radio, SocketRadio) else None,
             cloud=self.cloud,
             records=self.records,
             audit=lambda: self.audit.wrong,
             webhooks=webhooks,
+            config=self.config,
         )
         return MetricParts(
             tally=self.tally, readiness=Readiness(watched), doors=doors, clock=clock, air=air,
@@ -102,8 +111,12 @@ class Watching:
 
     def offline(self, doors: Iterable[Door], memory: LockMemory) -> Look[dict[str, float]]:
         """Until when each lock opens without the cloud."""
-        known = [(one.facts, one.policy) for one in doors]
-        return Look(lambda: offline_times(known, memory, self._clock), self._clock)
+        return Look(
+            lambda: offline_times(
+                [(one.facts, one.policy) for one in doors], memory, self._clock
+            ),
+            self._clock,
+        )  # fmt: skip
 
     def watchdog(self, readiness: Readiness) -> Watchdog:
         """Who tells the service manager that we are ready, and live."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 
@@ -33,6 +34,10 @@ class SystemdManager:
     def watchdog(self) -> float | None:
         """Seconds within which it wants ``WATCHDOG=1`` again and again; ``None``: never."""
         return self._watchdog
+
+    def reloading(self) -> None:
+        """The configuration is being read again, which the next ``READY=1`` ends."""
+        self.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def notify(self, state: str) -> None:
         """Tell it ``NAME=value`` lines, such as ``READY=1`` or ``STATUS=...``; never raises."""

@@ -101,9 +101,14 @@ class HttpParts:
 
 
 def guarded(
-    parts: HttpParts, names: Iterable[str] = (), allowed_hosts: Iterable[str] = ()
+    parts: HttpParts,
+    names: Iterable[str] = (),
+    allowed_hosts: Callable[[], Iterable[str]] = tuple,
 ) -> ASGIApp:
-    """The application behind its guard; ``names`` and addresses are those it is asked for by."""
+    """The application behind its guard; ``names`` and addresses are those it is asked for by.
+
+    ``allowed_hosts`` are others, as they are configured now.
+    """
     callers = parts.callers()
     rules = Rules(
         hosts=names, allowed_hosts=allowed_hosts, is_token=callers.is_token,

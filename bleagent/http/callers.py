@@ -12,6 +12,9 @@ from bleagent.tokens import EVERY_SCOPE, PREFIX, allows, opening, parse_token
 from .auth import Tokens, Unauthorized
 from .peer import NOBODY, UNKNOWN, Peer
 
+UID = "uid:"
+"""What the id of a principal begins with that is a program of this machine."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
@@ -21,9 +24,9 @@ class User:
     gids: frozenset[int] = frozenset()
     scopes: frozenset[str] = EVERY_SCOPE
 
-    def is_behind(self, peer: Peer) -> bool:
+    def is_behind(self, uid: int, gids: frozenset[int]) -> bool:
         """Whether it is one of these."""
-        return peer.uid in self.uids or not peer.gids.isdisjoint(self.gids)
+        return uid in self.uids or not gids.isdisjoint(self.gids)
 
 
 class Users:
@@ -35,14 +38,25 @@ class Users:
     def __init__(self, users: Iterable[User] = ()) -> None:
         self._users = tuple(users)
 
+    def replace(self, others: Users) -> None:
+        """From now on others are users."""
+        self._users = others._users
+
     def principal(self, peer: Peer) -> Principal | None:
         """The caller behind a connection, if it is a mapped one; it may what any of them may."""
         if peer.uid is None or peer.uid == NOBODY:
             return None
-        found = [user.scopes for user in self._users if user.is_behind(peer)]
+        found = [user.scopes for user in self._users if user.is_behind(peer.uid, peer.gids)]
         if not found:
             return None
-        return Principal(id=f"uid:{peer.uid}", scopes=frozenset().union(*found))
+        scopes = frozenset[str]().union(*found)
+        return Principal(id=f"{UID}{peer.uid}", scopes=scopes, gids=peer.gids)
+
+    def scopes_of(self, principal: Principal) -> frozenset[str]:
+        """What such a caller may do by now; nothing, if it is no user any more."""
+        uid = int(principal.id.removeprefix(UID))
+        found = [user.scopes for user in self._users if user.is_behind(uid, principal.gids)]
+        return frozenset[str]().union(*found)
 
 
 class Callers:
@@ -79,9 +93,9 @@ class Callers:
 
     def require_good(self, principal: Principal, lock: str) -> None:
         """Asked again at the commit point. Raises AgentError, as ``Tokens.require_good``."""
-        if not principal.id.startswith("uid:"):
+        if not principal.id.startswith(UID):
             self._tokens.require_good(principal, lock)
             return
         needed = opening(lock, with_ticket=principal.shared is not None)
-        if not allows(principal.scopes, needed):  # users change with a restart only
+        if not allows(self._users.scopes_of(principal), needed):
             raise ScopeMissing(f"it takes the scope {needed}")

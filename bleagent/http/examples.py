@@ -107,6 +107,7 @@ NOT_READY = {
         | {"subscriptions": {"home": {"waiting": 0, "delivered": 17, "given_up": 0}}},
         "audit": _WELL,
         "clock": _WELL | {"trusted": True},
+        "config": _WELL,
     },
 }  # fmt: skip
 

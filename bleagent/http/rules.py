@@ -79,20 +79,20 @@ class Rules:
     """The rules of one daemon.
 
     ``hosts``: names and addresses under which we are asked for over TCP; over a Unix socket only
-    ``LOOPBACK_NAMES`` and ``allowed_hosts`` are good. ``certified``: those of the certificate of
-    now, over TCP too. ``is_token``: whether a text is a valid
-    token, so that it is recognised under whatever name it is sent.
+    ``LOOPBACK_NAMES`` and ``allowed_hosts``, those of the configuration of now, are good.
+    ``certified``: those of the certificate of now, over TCP too. ``is_token``: whether a text is a
+    valid token, so that it is recognised under whatever name it is sent.
     """
 
     hosts: Iterable[str] = ()
-    allowed_hosts: Iterable[str] = ()
+    allowed_hosts: Callable[[], Iterable[str]] = tuple
     certified: Callable[[], Iterable[str]] = tuple
     is_token: Callable[[str], bool] = lambda _: False
     _tcp: frozenset[str] = field(init=False)
     _unix: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        unix = {_plain(name) for name in (*LOOPBACK_NAMES, *self.allowed_hosts)}
+        unix = {_plain(name) for name in LOOPBACK_NAMES}
         object.__setattr__(self, "_unix", frozenset(unix))
         object.__setattr__(self, "_tcp", frozenset(unix | {_plain(name) for name in self.hosts}))
 
@@ -120,9 +120,10 @@ class Rules:
         )  # fmt: skip
 
     def _is_ours(self, name: str, peer: Peer) -> bool:
-        if peer.local:
-            return name in self._unix
-        return name in self._tcp or name in map(_plain, self.certified())
+        if name in (self._unix if peer.local else self._tcp):
+            return True
+        more = self.allowed_hosts() if peer.local else (*self.allowed_hosts(), *self.certified())
+        return name in map(_plain, more)
 
     def _exposed(self, head: Head) -> Refusal | None:
         if not (head.query or _TOKEN.search(head.raw_path)):

@@ -173,6 +173,7 @@ class Parts(Answer):
     webhooks: WebhooksPart
     audit: Part
     clock: ClockPart
+    config: Part
 
 
 class Ready(Answer):

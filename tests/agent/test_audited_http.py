@@ -67,7 +67,7 @@ def test_a_guest_whose_openings_are_used_up_is_a_row() -> None:
 
 def test_wrong_tokens_are_a_row_for_a_client_and_minute_and_few_in_all() -> None:
     async def story(gate: Gate) -> None:
-        app = guarded(gate.parts, allowed_hosts=("gate",))
+        app = guarded(gate.parts, allowed_hosts=lambda: ("gate",))
 
         async def wrong(address: str) -> None:
             transport = httpx.ASGITransport(app, client=(address, 1))
@@ -94,7 +94,7 @@ def test_wrong_tokens_are_a_row_for_a_client_and_minute_and_few_in_all() -> None
 
 def test_a_token_in_an_address_is_a_row_that_names_it_also_when_it_is_not_good_now() -> None:
     async def story(gate: Gate) -> None:
-        app = guarded(gate.parts, allowed_hosts=("gate",))
+        app = guarded(gate.parts, allowed_hosts=lambda: ("gate",))
         transport = httpx.ASGITransport(app, client=("192.0.2.1", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://gate") as client:
             made = await gate.create("read")

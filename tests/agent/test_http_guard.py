@@ -32,7 +32,9 @@ from bleagent.tokens import EVERY_SCOPE
 from protocol import Secret
 
 TOKEN = "CANARY+token/0123456789"
-RULES = Rules(hosts=("127.0.0.1",), allowed_hosts=("gate.lan",), is_token=lambda it: it == TOKEN)
+RULES = Rules(
+    hosts=("127.0.0.1",), allowed_hosts=lambda: ("gate.lan",), is_token=lambda it: it == TOKEN
+)
 TCP, LOCAL = Peer(address="127.0.0.1"), Peer(uid=1000, gids=frozenset({1000}))
 JSON = {"content-type": "application/json", "content-length": "2"}
 

@@ -74,6 +74,7 @@ def test_nothing_is_wrong_where_nothing_is() -> None:
         "webhooks",
         "audit",
         "clock",
+        "config",
     ]
     assert all(one.ok for one in parts.values())
     assert shut_by(parts) == []

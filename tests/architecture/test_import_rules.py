@@ -191,6 +191,10 @@ RULES: dict[str, Rule] = {
     "bleagent.syncing": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
+    # Its part for SIGHUP: what is read again, and who goes by it from then on.
+    "bleagent.reloading": Rule(
+        never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
+    ),
     # Its part for how things are: metrics and readiness.
     "bleagent.watching": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},

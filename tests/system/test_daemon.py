@@ -165,7 +165,9 @@ async def test_what_cannot_be_reached_is_told_with_host_and_reason(tmp_path: Pat
         with anyio.fail_after(10):
             while "cloud.unreachable" not in site.log.read_text():
                 await anyio.sleep(0.05)
-        (line, *_) = [line for line in site.log.read_text().splitlines() if "unreachable" in line]
+        (line, *_) = [
+            line for line in site.log.read_text().splitlines() if "cloud.unreachable" in line
+        ]
         said = json.loads(line)
         assert (said["host"], said["detail"]) == ("127.0.0.1", "Not connected: Connection refused")
         assert (await client.get("/readyz")).json()["ready"] is True  # nobody has looked yet
