@@ -62,12 +62,13 @@ format: $(INSTALLED)  ## rewrite the sources as ruff wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)  ## the codec beside bare primitives, an unlock beside its floor, HTTP, many callers, the start, listening, records
+bench: $(INSTALLED)  ## the codec beside bare primitives, an unlock beside its floor, HTTP, many callers, the start, idling, listening, records
 	$(BIN)/python tests/bench/bench_codec.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_unlock.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_http.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_load.py $(BENCH_ARGS)
 	$(BIN)/python tests/bench/bench_start.py $(BENCH_ARGS)
+	$(BIN)/python tests/bench/bench_idle.py
 	$(BIN)/python tests/bench/bench_scan.py
 	$(BIN)/python tests/bench/bench_records.py $(BENCH_ARGS)
 

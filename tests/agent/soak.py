@@ -1,8 +1,8 @@
 """A day at a busy door in virtual time: everything that remembers something, over the real store.
 
 The store's threads are left out (virtual time knows none): what they would do is done at once.
-Retention is as it is, but for its numbers: a thousandth of them is kept, so that a day reaches
-them.
+Retention is as it is, but for its numbers: so little is kept that a day reaches them. Looks at the
+store are as seldom as once a minute, so that the day takes seconds.
 """
 
 from __future__ import annotations
@@ -25,8 +25,15 @@ import httpx
 import pytest
 from anyio.abc import TaskGroup
 
-from bleagent import readiness
-from bleagent.adapters.sqlite_store import Bounds, SqliteStore, StateDirectory, database, ledger
+from bleagent import readiness, watchdog
+from bleagent.adapters.sqlite_store import (
+    Bounds,
+    SqliteStore,
+    StateDirectory,
+    database,
+    ledger,
+    record_book,
+)
 from bleagent.audit_writer import AuditWriter
 from bleagent.audited import AuditedBook, AuditedDoors
 from bleagent.beside import BookBeside
@@ -66,7 +73,7 @@ FINGER, ALARM = 12, 21
 LATER = Receipt(kind=ReceiptKind.LATER, code="away")
 KEPT = 20
 """Operations, of 10,000; audit rows and hours of records and keys are made as few."""
-SCHEDULE = ((5, 2 * HOUR), (6, 20 * 60.0), (1, 40.0))
+SCHEDULE = ((5, 2 * HOUR), (6, 20 * 60.0), (1, 60.0))
 """Hours, and the seconds between two openings in them: a night, a household, a party."""
 
 
@@ -197,11 +204,11 @@ class Gateway:
     def start(self, tasks: TaskGroup) -> None:
         """All that goes on beside the door."""
         clock, store = self.world.clock, self.store
-        watchdog = Watchdog(clock, Silent(), self.readiness)
-        watchdog.listens()
+        telling = Watchdog(clock, Silent(), self.readiness)
+        telling.listens()
         jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [
             self.audit.run, self.readiness.run, self.follower.run, self.carrier.run,
-            watchdog.run,
+            telling.run,
             partial(forget_operations, store.ledger, clock, self.doors.settled),
             partial(release_overdue, store.records, clock, self.carrier.wake, self.told),
             self._forget_records,
@@ -298,7 +305,9 @@ def small(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(anyio.to_thread, "run_sync", now)
     patch.setattr(ledger, "KEYS_KEPT", KEPT)
     patch.setattr(ledger, "KEY_AGE", 2 * HOUR)
+    patch.setattr(record_book, "MOST_GAPS", 5)
     patch.setattr(readiness, "LOOK", 60.0)
+    patch.setattr(watchdog, "BEAT", 60.0)
     connect = database._connect
 
     def carelessly(path: Path, **mode: Any) -> Any:

