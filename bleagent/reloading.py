@@ -88,15 +88,13 @@ class Reloading:
     async def _read_config(self) -> None:
         """In a thread: of a file with many locks the loop would be late, and so would a door."""
         try:
-            read = await anyio.to_thread.run_sync(self._read)
+            self._apply(await anyio.to_thread.run_sync(self._read))
         except AgentError as error:
             self._refused(error)
             log.warning("config.not_read", detail=str(error), code=error.code, advice=error.advice)
         except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
             self._refused(AgentError(f"a fault of the agent ({type(error).__name__})"))
             log.error("config.fault", **logs.fault(error))  # noqa: TRY400 - without its message
-        else:
-            self._apply(read)
 
     def _read(self) -> _Read:
         """Raises ConfigError, RestartNeeded, SecretError, CertificateError."""
@@ -136,6 +134,9 @@ class Reloading:
             token = load_http_token(self.config, credentials_directory())
         except AgentError as error:
             log.warning("token.not_read", detail=str(error), advice=error.advice)
+            return
+        except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
+            log.error("token.fault", **logs.fault(error))  # noqa: TRY400 - without its message
             return
         replaced = self.tokens.replace(token)
         log.info("token.read", replaced=replaced)

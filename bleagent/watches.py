@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .cloud.client import CloudEvent
 from .cloud.errors import CloudError, kinds
-from .errors import AgentError, StoreError
+from .errors import AgentError, ConfigError, StoreError
 from .outbox import CarriageListener
 from .record import Kept, Receipt, StoredRecord
 from .records import RecordListener
@@ -78,9 +78,11 @@ class ConfigWatch:
 
     def refused(self, error: AgentError) -> None:
         """The file says something that is not in force."""
-        self.trouble = Trouble(
-            code=error.code, detail="; ".join(str(error).splitlines()), advice=error.advice
-        )
+        detail = str(error)
+        if type(error) is ConfigError:  # what was found there is for the log, not for every reader
+            count = len(detail.splitlines())
+            detail = f"the file has mistakes: the log names {count} of them (config.not_read)"
+        self.trouble = Trouble(code=error.code, detail=detail, advice=error.advice)
 
 
 class RecordWatch(RecordListener, CarriageListener):

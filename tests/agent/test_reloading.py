@@ -242,6 +242,7 @@ def test_with_a_change_that_needs_a_restart_nothing_of_it_is_applied(
 @pytest.mark.parametrize(
     ("old", "new", "code", "said"),
     [
+        ("example/a", "example/a?HUSH=1", "config-invalid", "base_url"),
         ("#front", "linger = 500", "config-invalid", "linger"),
         ("[http]", "[http", "config-invalid", "not TOML"),
         ("#front", "lingr = 5", "config-invalid", "lingr"),
@@ -250,13 +251,15 @@ def test_with_a_change_that_needs_a_restart_nothing_of_it_is_applied(
     ],
 )
 def test_a_wrong_one_is_refused_with_the_words_of_a_start_and_the_old_one_stays(
-    files: Files, gate: Gate, old: str, new: str, code: str, said: str
-) -> None:
+    files: Files, gate: Gate, capsys: pytest.CaptureFixture[str], old: str, new: str, code: str,
+    said: str,
+) -> None:  # fmt: skip
     files.say((old, new))
     assert gate.reload() == code
+    assert said in capsys.readouterr().out
     assert gate.watch.trouble is not None
-    assert said in gate.watch.trouble.detail
     assert "\n" not in gate.watch.trouble.detail
+    assert "HUSH" not in gate.watch.trouble.detail  # what was found is for the log
     assert gate.doors["front"].policy.linger == 10
     assert gate.callers.principal(f"Bearer {'t' * 20}").id == "token"
     files.say()
@@ -281,10 +284,11 @@ def test_a_fault_of_ours_changes_nothing_and_is_told(
 ) -> None:
     files.say(("#front", "linger = 20"))
 
-    def broken(_: object) -> Config:
+    def broken(*_: object) -> Config:
         raise RuntimeError("CANARY")
 
     monkeypatch.setattr("bleagent.reloading.load_config", broken)
+    monkeypatch.setattr("bleagent.reloading.load_http_token", broken)
     assert gate.reload() == "agent-error"
     assert gate.watch.trouble is not None
     assert "CANARY" not in gate.watch.trouble.detail

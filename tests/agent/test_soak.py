@@ -36,7 +36,8 @@ def test_the_last_twelve_hours_need_no_more_than_the_first(tmp_path: Path, seed:
     assert gateway.outcomes["confirmed"] > 0.6 * (first.openings + last.openings)
     assert gateway.moody.taken > 100
     assert gateway.moody.told > 100
-    assert (last.descriptors, last.tasks) == (first.descriptors, first.tasks)
+    assert last.descriptors <= first.descriptors
+    assert last.tasks <= first.tasks
     assert last.blocks <= first.blocks + NOISE + last.openings // 4  # not one for each opening
     assert last.resident <= first.resident + 2 * 2**20
     # As many openings may have come in the last hour as by chance; and one log fills to its end.
