@@ -30,9 +30,9 @@ def main(given: Sequence[str] | None = None) -> int:
     Returns the exit status: 0 stopped by a signal, 1 a fault of its own, 2 it cannot start, 3
     Bluetooth is stuck and nothing helped: to be started anew.
     """
-    options = _parser().parse_args(given)
     for early in (signal.SIGHUP, signal.SIGUSR1):  # they would end who does not listen yet
         signal.signal(early, signal.SIG_IGN)
+    options = _parser().parse_args(given)
     # Nothing made while importing becomes garbage worth looking for; see ``_settle``.
     gc.disable()
     leave_out()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from anyio.abc import Process
 
+from bleagent import start
 from bleagent.simulator.cloud_faults import Fault, FaultKind
 from bleagent.status import to_lines
 from tests.system.canary import Canary
@@ -25,12 +27,29 @@ from tests.system.daemon import (
     unlock_when_rested,
 )
 
+SIGNALS = (signal.SIGHUP, signal.SIGUSR1)
+
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def signals_as_they_were() -> Iterator[None]:
+    before = [(one, signal.signal(one, signal.SIG_DFL)) for one in SIGNALS]
+    yield
+    for one, action in before:
+        signal.signal(one, action)
+
+
+@pytest.mark.usefixtures("signals_as_they_were")
+def test_a_signal_that_comes_too_early_ends_nobody() -> None:
+    with pytest.raises(SystemExit):
+        start.main(["--help"])
+    assert {signal.getsignal(one) for one in SIGNALS} == {signal.SIG_IGN}
 
 
 async def is_told(site: Site, text: str, times: int = 1) -> str:
