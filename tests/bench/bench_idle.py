@@ -82,7 +82,7 @@ async def measure(name: str, folder: Path, seconds: float, *, bluetooth: bool) -
             text = site.config.read_text()
             site.config.write_text(text.replace("[radio]\nsocket", "[radio]\n# socket"))
         began = time.perf_counter()
-        async with site.daemon("info") as (_, process):
+        async with site.daemon("info", cold=True) as (_, process):
             ready = time.perf_counter() - began
             await anyio.sleep(min(WARM, seconds))
             before = changed_in(state)
