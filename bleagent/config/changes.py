@@ -41,7 +41,7 @@ TABLE: Mapping[str, Takes] = {
     "records": Takes.RESTART,
     "sinks": Takes.RESTART,
     "webhooks": Takes.RESTART,
-    "strategies": Takes.RESTART,  # of passwords: there is a desk for each lock, or none
+    "strategies": Takes.RESTART,  # of what is brought to a lock: it has a desk for it, or none
     **{f"strategies.{name}": Takes.RELOAD for name in _HOW_IT_IS_OPERATED},
     "locks": Takes.RESTART,  # which there are, what they are, and their keys
     "locks.backlog": Takes.RELOAD,

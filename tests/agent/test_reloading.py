@@ -73,7 +73,7 @@ def test_a_lock_follows_the_defaults_in_what_may_change() -> None:
         return {key: Change(key=above + key).takes for key in mine}
 
     assert of("strategies.") == of("locks.strategies.")
-    assert of("strategies.")["passwords"] is Takes.RESTART
+    assert {of("strategies.")[name] for name in ("passwords", "upkeep")} == {Takes.RESTART}
 
 
 def test_a_policy_that_is_changed_while_we_run_says_the_same_of_what_the_lock_is() -> None:
