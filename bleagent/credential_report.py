@@ -1,7 +1,8 @@
-"""A lock's list of credentials as a report of it, for the way that records go. Pure.
+"""A lock's word about its credentials as a report of it, for the way that records go. Pure.
 
-The lock told it without a time, in several reports; here they are one, with the date at which it
-came in. It can be asked for again, so it takes no room that is kept for what exists once.
+Its list, or what came of a temporary password. The lock told it without a time, a list in several
+reports; here they are one, with the date at which it came in. The lock can be asked for its list
+again, so none takes room that is kept for what exists once.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from .model import LockFacts
 from .record import TakenReport
 
 
-def list_taken(
+def word_taken(
     datapoints: Sequence[Datapoint], facts: LockFacts, dps: DpMap, *, now: float, release: bool
 ) -> TakenReport:
-    """The pages and the end of a list; ``now``: Unix seconds, ``release`` as of any report."""
+    """What it said, in order; ``now``: Unix seconds, ``release`` as of any report."""
     report = Report(
         code=CommandCode.REPORT_TIMED_V4, datapoints=tuple(datapoints),
         time=ReportTime.unix(int(now)),

@@ -20,6 +20,7 @@ from .passwords import (
     Item,
     State,
     gone,
+    is_told,
     next_of,
     noted,
     numbers_of_others,
@@ -213,6 +214,10 @@ class PasswordDesk:
                 self._items.pop(password_id, None)
 
         await self._stored(forget)
+
+    def tells(self, step: Step, said: Item) -> bool:
+        """Whether the sinks are told what the lock said of a step."""
+        return is_told(step.item, said, step.doing, self._held)
 
     def refused(self, password_id: str) -> None:
         """The lock said no to it."""

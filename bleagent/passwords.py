@@ -198,6 +198,24 @@ def answered(item: Item, hardid: int, result: int) -> Item:
     return replace(item, state=State.REFUSED, hardid=number, before=frozenset(), result=result)
 
 
+def is_told(before: Item | None, said: Item, doing: Doing, held: Mapping[str, Held]) -> bool:
+    """Whether the lock's word about a password, whose item it made ``said``, goes to the sinks.
+
+    That it is full it says until there is room, and a refusal each time it is asked: once is
+    enough. Its word about an addition has a number, and not which password that is. So it is told
+    only where the cloud has no other one to be sent: else it could take it for the other's, and
+    with that number delete the wrong one.
+    """
+    if said.result == TemporaryResult.FULL:
+        return False
+    if before is not None and said.state is State.REFUSED is before.state:
+        return (before.doing, before.result) != (said.doing, said.result)
+    others = (one for one in held.values() if one.password_id != said.password_id)
+    return doing is not Doing.ADD or not any(
+        one.phase == Phase.TO_BE_SENT and one.sn is None for one in others
+    )
+
+
 def gone(item: Item) -> Item:
     """The lock does not have it."""
     return replace(item, state=State.GONE, doing=None, hardid=None, before=frozenset(), result=None)

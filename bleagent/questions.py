@@ -7,7 +7,7 @@ message on its way at most.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -15,13 +15,26 @@ import anyio
 from protocol import Datapoint, LocalProtocolError, Outgoing, RemoteProtocolError
 from protocol import events as ev
 
-from .errors import AgentError, LinkTimeout
+from .errors import AgentError, LinkTimeout, StoreError
 from .lock_client import LockClient
 from .ports import Clock
 from .visit import Visit
 
 REPLY = 5.0
 """Seconds for the lock's word; recorded locks answer at once."""
+STORING = 5.0
+"""Seconds for the disk to take it; nobody stays at a lock for longer because of it."""
+
+Report = Callable[[Sequence[Datapoint]], Awaitable[None]]
+"""Hands what a lock said to the sinks, by way of the disk. Raises StoreError."""
+
+
+async def hand_over(report: Report, datapoints: Sequence[Datapoint]) -> None:
+    """It is on disk, on its way to the sinks. Raises StoreError."""
+    with anyio.move_on_after(STORING):
+        await report(datapoints)
+        return
+    raise StoreError("the records' disk does not answer")
 
 
 class GivesWay(Exception):

@@ -21,7 +21,7 @@ from protocol.credits import CLOCK_SLACK, Origin
 from protocol.records import RecordKind
 
 from .beside import Beside
-from .credential_report import list_taken
+from .credential_report import word_taken
 from .dating import belonging_to, happenings_of, without_codes
 from .deletions import Deletions
 from .drain import Drain
@@ -268,8 +268,8 @@ class RecordTaker:
         )
 
     async def keep_credentials(self, datapoints: Sequence[Datapoint]) -> None:
-        """The lock's list of who may open it goes the way of its records. Raises StoreError."""
-        taken = list_taken(
+        """What the lock says of its credentials goes the way of its records. Raises StoreError."""
+        taken = word_taken(
             datapoints, self._facts, self._policy.dps, now=self._clock.unix(),
             release=self._complete,
         )  # fmt: skip

@@ -175,7 +175,10 @@ def _session(
 
     records = RecordTaker(client, facts, policy, ports.records, ports.clock, beside, visit, drained)
     questions = Questions(client, ports.clock, visit, lambda: not records.draining)
-    passwords = PasswordDuty(questions, policy.dps, ports.clock, ports.passwords(facts.name), wake)
+    passwords = PasswordDuty(
+        questions, policy.dps, ports.clock, ports.passwords(facts.name),
+        records.keep_credentials, wake,
+    )  # fmt: skip
     upkeep = UpkeepDuty(
         questions, policy.dps, ports.clock, ports.upkeep(facts.name),
         records.keep_credentials, wake,

@@ -43,7 +43,20 @@ STANDARD_CODES: Mapping[RecordKind, str] = {
     RecordKind.ALARM: "alarm_lock",
     RecordKind.HIJACK: "hijack",
     RecordKind.CREDENTIALS: "synch_method",
+    RecordKind.ADD_TEMPORARY_PASSWORD: "temporary_password_creat",
+    RecordKind.DELETE_TEMPORARY_PASSWORD: "temporary_password_delete",
+    RecordKind.MODIFY_TEMPORARY_PASSWORD: "temporary_password_modify",
 }
+
+NEVER_TOLD_BACK = frozenset(
+    {
+        RecordKind.CREDENTIALS,
+        RecordKind.ADD_TEMPORARY_PASSWORD,
+        RecordKind.DELETE_TEMPORARY_PASSWORD,
+        RecordKind.MODIFY_TEMPORARY_PASSWORD,
+    }
+)
+"""Words of a lock about its credentials: no call of the cloud is known to have them."""
 
 _ALARMS: Mapping[int, str] = {
     Alarm.FINGERPRINT: "wrong_finger",

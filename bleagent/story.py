@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from protocol import RemoteProtocolError
+from protocol.credentials import TemporaryPasswordReply, TemporaryResult
 from protocol.lock import OpenOperation, OpenRecord
 from protocol.records import Alarm, DoorContact, RecordKind
 
@@ -83,6 +84,8 @@ def story_of(record: StoredRecord, name: str | None = None, *, duress: bool = Fa
             return _story(Category.HOUSEKEEPING, "all offline passwords cleared", who)
         case RecordKind.CREDENTIALS:
             return _story(Category.HOUSEKEEPING, "the lock's list of credentials", who)
+        case kind if kind in _ASKED_FOR:
+            return _story(Category.HOUSEKEEPING, _temporary_password(record), who)
         case kind if kind in _BY:
             return _story(Category.OPENING, f"opened {_BY[kind](record.value)}", who)
         case _:
@@ -185,6 +188,26 @@ _ALARMS: Mapping[int, tuple[str, Severity]] = {
     Alarm.SHOCK: ("shock", Severity.CRITICAL),
     Alarm.ARMED: ("armed", Severity.NOTE),
 }
+
+
+_ASKED_FOR: Mapping[RecordKind, str] = {
+    RecordKind.ADD_TEMPORARY_PASSWORD: "added",
+    RecordKind.DELETE_TEMPORARY_PASSWORD: "deleted",
+    RecordKind.MODIFY_TEMPORARY_PASSWORD: "changed",
+}
+
+
+def _temporary_password(record: StoredRecord) -> str:
+    """The lock's number of it and whether it did as it was asked; no digits are in it."""
+    done = _ASKED_FOR[record.kind]
+    try:
+        said = TemporaryPasswordReply.from_bytes(record.data.reveal())
+    except RemoteProtocolError:
+        return f"temporary password {done}, not of its form"
+    if said.result == TemporaryResult.OK:
+        return f"temporary password {said.hardid} {done}"
+    number = "" if record.kind is RecordKind.ADD_TEMPORARY_PASSWORD else f" {said.hardid}"
+    return f"temporary password{number} not {done}, result {said.result}"
 
 
 def _door(value: int | None) -> str:

@@ -19,11 +19,11 @@ from protocol.credentials import (
     TemporaryPasswordReply,
 )
 
-from .errors import AgentError, LinkTimeout
+from .errors import AgentError, LinkTimeout, StoreError
 from .password_desk import PasswordDesk, Step
 from .passwords import USE, Doing, Item, State, answered, asking
 from .ports import Clock
-from .questions import REPLY, GivesWay, Questions, code_of
+from .questions import REPLY, GivesWay, Questions, Report, code_of, hand_over
 
 MOST_STEPS = 24
 """Questions to a lock on one connection."""
@@ -46,7 +46,8 @@ class PasswordsUnsupported(AgentError):
 class PasswordDuty:
     """Brings one lock's passwords over one connection; without a ``desk`` it does nothing.
 
-    ``wake`` is called when the connection is not needed for it any more.
+    ``report`` hands what the lock said of a password to the sinks; ``wake`` is called when the
+    connection is not needed for it any more.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class PasswordDuty:
         dps: DpMap,
         clock: Clock,
         desk: PasswordDesk | None,
+        report: Report,
         wake: Callable[[], None],
     ) -> None:
         self._questions = questions
         self._dps = dps
         self._clock = clock
         self._desk = desk
+        self._report = report
         self._wake = wake
         self._over = desk is None
 
@@ -139,8 +142,23 @@ class PasswordDuty:
             there.discard(reply.hardid)
         else:
             desk.refused(item.password_id)
+        desk.lock_error = await self._tell(desk, step, said, reply)
         await desk.keep(said)
-        desk.lock_error = None
+
+    async def _tell(
+        self, desk: PasswordDesk, step: Step, said: Item, reply: TemporaryPasswordReply
+    ) -> str | None:
+        """The sinks are told, before it is kept that the lock was heard: so they are told once.
+
+        A disk that does not take it makes no difference to the password: the code of what is wrong.
+        """
+        number = self._dps.number(_DATAPOINTS[step.doing])
+        try:
+            if desk.tells(step, said):
+                await hand_over(self._report, [Datapoint.raw(number, reply.to_bytes())])
+        except StoreError as error:
+            return error.code
+        return None
 
     async def _reply(self, item: Item, step: Step) -> TemporaryPasswordReply:
         """The lock's word about this very question. Raises LinkError: there is none."""

@@ -8,27 +8,31 @@ asking twice does no harm.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-
-import anyio
 
 from protocol import Datapoint, DpMap, DpName, RemoteProtocolError, Secret
 from protocol.credential_list import SyncEnd, SyncEntry, read_sync
 from protocol.credentials import Method
 
-from .errors import AgentError, LinkTimeout, StoreError
+from .errors import AgentError, LinkTimeout
 from .ports import Clock
-from .questions import REPLY, GivesWay, QuestionRefused, Questions, code_of
+from .questions import (
+    REPLY,
+    GivesWay,
+    QuestionRefused,
+    Questions,
+    Report,
+    code_of,
+    hand_over,
+)
 from .upkeep import Progress, Subject, digest_of, silenced
-from .upkeep_desk import PATIENCE, UpkeepDesk
+from .upkeep_desk import UpkeepDesk
 
 LONGEST_LIST = 60.0
 """Seconds for one list; twenty credentials a page, and one round trip each."""
 MOST_KINDS = 64
 """Bytes that the cloud may have us write; a real one has sent eight."""
-
-Report = Callable[[Sequence[Datapoint]], Awaitable[None]]
 
 
 class WishUnusable(AgentError):
@@ -194,7 +198,7 @@ class UpkeepDuty:
             await desk.end(note, Progress.EMPTY)
         else:
             if listing.digest != note.digest:
-                await self._reported(listing)
+                await hand_over(self._report, listing.datapoints)
             await desk.end(note, Progress.DONE, listing.digest)
         desk.fulfilled()
 
@@ -225,13 +229,6 @@ class UpkeepDuty:
                 )
             else:
                 raise LinkTimeout("a page of the lock's list is missing")
-
-    async def _reported(self, listing: Listing) -> None:
-        """It is on disk, on its way to the sinks. Raises StoreError."""
-        with anyio.move_on_after(PATIENCE):
-            await self._report(listing.datapoints)
-            return
-        raise StoreError("the records' disk does not answer")
 
 
 _KNOWN = frozenset(int(one) for one in Method)

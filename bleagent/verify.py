@@ -13,12 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from protocol.records import RecordKind
-
 from .errors import CloudError
 from .readback import CloudRecord, ReadBack
 from .record import Carriage, RecordQuery, StoredRecord
-from .standard_codes import STANDARD_CODES, code_of, value_of
+from .standard_codes import NEVER_TOLD_BACK, STANDARD_CODES, code_of, value_of
 
 SLACK = 1.0
 """Seconds that the two times of one record may differ."""
@@ -27,7 +25,6 @@ MARGIN = 2 * SLACK
 PAGE = 500
 MAX_RECORDS = 20_000
 LIST_RECORDS, OPENING_LOGS = "listRecords", "openingLogs"
-_LIST = STANDARD_CODES[RecordKind.CREDENTIALS]
 _OPENING = "unlock_"
 """How the codes begin that the opening logs tell."""
 
@@ -99,8 +96,8 @@ class _Ours:
 
     carried: list[StoredRecord] = field(default_factory=list)
     others: list[StoredRecord] = field(default_factory=list)
-    lists: list[StoredRecord] = field(default_factory=list)
-    """Of credentials: no call is known to tell them back."""
+    never_told: list[StoredRecord] = field(default_factory=list)
+    """Of credentials."""
     cut: bool = False
 
 
@@ -127,15 +124,16 @@ async def verify(
     own = codes or {}
     first, last = max(since - MARGIN, 0.0), until + MARGIN
     ours = await _ours(shelf, RecordQuery(lock=lock, since=first, until=last), device_id, sink)
-    lists = {_LIST, *(code_of(one, own) for one in ours.lists)}
+    never = {STANDARD_CODES[kind] for kind in NEVER_TOLD_BACK}
+    never |= {code_of(one, own) for one in ours.never_told}
     wanted = {code_of(one, own) for one in (*ours.carried, *ours.others)}
     wanted |= {*STANDARD_CODES.values(), *own.values()}
-    wanted -= lists
+    wanted -= never
     told, source = await _read_back(cloud, device_id, first, last, sorted(wanted))
     carried = [one for one in ours.carried if _tells(source, code_of(one, own))]
 
     one_to_one = _Matching(
-        own, [one for one in told.records if one.code not in lists and _tells(source, one.code)]
+        own, [one for one in told.records if one.code not in never and _tells(source, one.code)]
     )
     agreed, lacking = one_to_one.take(carried)
     known, _ = one_to_one.take(ours.others)
@@ -174,8 +172,8 @@ async def _ours(shelf: Shelf, query: RecordQuery, device_id: str, sink: str) -> 
         for record in page:
             if record.device_id != device_id:
                 continue
-            if record.kind is RecordKind.CREDENTIALS:
-                found.lists.append(record)
+            if record.kind in NEVER_TOLD_BACK:
+                found.never_told.append(record)
                 continue
             state = next((one.state for one in record.deliveries if one.sink == sink), None)
             (found.carried if state is Carriage.DONE else found.others).append(record)

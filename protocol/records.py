@@ -47,6 +47,9 @@ class RecordKind(StrEnum):
     ALARM = "alarm"
     HIJACK = "hijack"
     CREDENTIALS = "credentials"  # a page or the end of the list of who may open; asked for
+    ADD_TEMPORARY_PASSWORD = "add_temporary_password"  # these three: what came of being asked
+    DELETE_TEMPORARY_PASSWORD = "delete_temporary_password"
+    MODIFY_TEMPORARY_PASSWORD = "modify_temporary_password"
     UNKNOWN = "unknown"  # reported with a time, but this lock's map has no such record
 
 
@@ -102,6 +105,9 @@ _FORMS = {
     RecordKind.ALARM: _Form(DpName.ALARM, DpType.ENUM),
     RecordKind.HIJACK: _Form(DpName.HIJACK, DpType.ENUM),
     RecordKind.CREDENTIALS: _Form(DpName.SYNC, DpType.RAW),
+    RecordKind.ADD_TEMPORARY_PASSWORD: _Form(DpName.ADD_TEMPORARY_PASSWORD, DpType.RAW),
+    RecordKind.DELETE_TEMPORARY_PASSWORD: _Form(DpName.DELETE_TEMPORARY_PASSWORD, DpType.RAW),
+    RecordKind.MODIFY_TEMPORARY_PASSWORD: _Form(DpName.MODIFY_TEMPORARY_PASSWORD, DpType.RAW),
 }
 _KINDS = {form.name: kind for kind, form in _FORMS.items()}
 

@@ -114,6 +114,7 @@ class Actions:
         self.locks: dict[str, CloudLock] = {}
         self.records = RecordDesk(self.locks.__contains__)
         self.passwords = PasswordDesk(self.locks.__contains__, unix)
+        self.records.heard = self.passwords.heard
         self.members = MemberDesk(self.records, self.passwords, unix)
         self.random_check = random_check
         self.next_sn = next_sn

@@ -2,12 +2,14 @@
 
 A password of a Bluetooth lock is *to be sent* until somebody has carried it to the lock, and *to
 be deleted* until it is gone from there. Whoever does that tells it here: ``sent``, ``failed``,
-``removed``. Source: the vendor's mini program API document; reference cloud §6.
+``removed``; or the lock's own words do that are reported (``heard``), which nobody knows of the
+real cloud. Source: the vendor's mini program API document; reference cloud §6.
 """
 
 from __future__ import annotations
 
 import os
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -18,9 +20,11 @@ from typing import Any
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad, unpad
 
-from protocol import Secret
+from protocol import RemoteProtocolError, Secret
+from protocol.credentials import TemporaryPasswordReply, TemporaryResult
 
 from .cloud_checks import Failure
+from .cloud_records import ReportedRecord
 from .cloud_samples import sample
 
 Params = Mapping[str, Any]
@@ -32,6 +36,10 @@ DYNAMIC_LIFE = 300
 _MAX_NAME = 64
 _FIRST_ID = 1001
 _PAGE_LIST = "tuya.m.device.lock.temppwd.pagelist@1.0"
+_ADDED = "temporary_password_creat"
+_CHANGED = "temporary_password_modify"
+_DELETED = "temporary_password_delete"
+_WORDS = (_ADDED, _CHANGED, _DELETED)
 
 
 class Phase(IntEnum):
@@ -57,6 +65,11 @@ class CloudPassword:
     phase: Phase = Phase.TO_BE_SENT
     more: Mapping[str, Any] = field(default_factory=dict)
     """``phone``, ``type``, ``time_zone``, ``schedule_list`` and ``sn`` as they were given."""
+
+    @property
+    def is_to_be_sent(self) -> bool:
+        """Whether somebody has to carry it, or its change, to the lock."""
+        return self.phase is Phase.TO_BE_SENT
 
     def row(self) -> dict[str, object]:
         """As the cloud tells it: never with its digits."""
@@ -126,6 +139,31 @@ class PasswordDesk:
     def removed(self, password_id: int) -> None:
         """The lock has it no more."""
         self._to(password_id, Phase.DELETED)
+
+    def heard(self, record: ReportedRecord) -> None:
+        """A report; if it is a lock's word about a temporary password, that comes to its phase.
+
+        What was added has a number and no id, so it is the one that is to be sent, if there is one.
+        """
+        if record.code not in _WORDS:
+            return
+        try:
+            said = TemporaryPasswordReply.from_bytes(b64decode(str(record.value), validate=True))
+        except (ValueError, RemoteProtocolError):
+            return
+        done, found = said.result == TemporaryResult.OK, self._of(record.device_id)
+        by_number = [one for one in found if one.more.get("sn") == said.hardid]
+        to_add = [one for one in found if one.is_to_be_sent and "sn" not in one.more]
+        to_change = [one for one in by_number if one.is_to_be_sent]
+        if record.code == _ADDED and len(to_add) == 1:
+            (one,) = to_add
+            if done:
+                self.passwords[one.password_id] = replace(one, more={**one.more, "sn": said.hardid})
+            self._to(one.password_id, Phase.SENT if done else Phase.FAILED)
+        elif record.code == _CHANGED and done and to_change:
+            self.sent(to_change[0].password_id)
+        elif record.code == _DELETED and done and by_number:
+            self.removed(by_number[0].password_id)
 
     def _to(self, password_id: int, phase: Phase) -> None:
         self.passwords[password_id] = replace(self.passwords[password_id], phase=phase)

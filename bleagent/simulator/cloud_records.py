@@ -62,11 +62,11 @@ class CloudUser:
 class RecordDesk:
     """Takes reports, and answers about them and about members.
 
-    ``stored`` has what was reported, in the order in which it came; ``planted`` what somebody
-    else reported. ``repeated`` counts message ids that came again. ``refused_devices`` gives a
-    code for a device (1106, 2009), ``refuses`` says which values are answered with 1109.
-    ``dedupes``: a message id counts once. ``tells_unlock_detail``: the list of users has their
-    credentials. ``has`` says which devices are linked.
+    ``stored`` has what was reported, in the order in which it came, ``heard`` is called with it;
+    ``planted`` is what somebody else reported. ``repeated`` counts message ids that came again.
+    ``refused_devices`` gives a code for a device (1106, 2009), ``refuses`` says which values are
+    answered with 1109. ``dedupes``: a message id counts once. ``tells_unlock_detail``: the list of
+    users has their credentials. ``has`` says which devices are linked.
     """
 
     has: Callable[[str], bool]
@@ -76,6 +76,7 @@ class RecordDesk:
     repeated: Counter[str] = field(default_factory=Counter)
     refused_devices: dict[str, int] = field(default_factory=dict)
     refuses: Callable[[ReportedRecord], bool] = lambda _record: False
+    heard: Callable[[ReportedRecord], None] = lambda _record: None
     dedupes: bool = True
     tells_unlock_detail: bool = True
     _seen: set[tuple[str, str]] = field(default_factory=set)
@@ -105,6 +106,8 @@ class RecordDesk:
                 return True
         self._seen.add(message)
         self.stored += records
+        for record in records:
+            self.heard(record)
         return True
 
     # -- told again

@@ -69,6 +69,9 @@ TOLD = {
     (RecordKind.HIJACK, None): "alarm: duress",
     (RecordKind.ALARM, 10): "alarm: low battery",
     (RecordKind.CREDENTIALS, None): "the lock's list of credentials",
+    (RecordKind.ADD_TEMPORARY_PASSWORD, None): "temporary password added, not of its form",
+    (RecordKind.DELETE_TEMPORARY_PASSWORD, None): "temporary password deleted, not of its form",
+    (RecordKind.MODIFY_TEMPORARY_PASSWORD, None): "temporary password changed, not of its form",
     (RecordKind.OPENED, None): "opening not of its form",
     (RecordKind.UNKNOWN, None): "datapoint 99",
     (RecordKind.UNKNOWN, 4): "datapoint 99: 4",
@@ -79,6 +82,9 @@ CATEGORIES = {
     RecordKind.OFFLINE_CLEARED_ONE: Category.HOUSEKEEPING,
     RecordKind.OFFLINE_CLEARED_ALL: Category.HOUSEKEEPING,
     RecordKind.CREDENTIALS: Category.HOUSEKEEPING,
+    RecordKind.ADD_TEMPORARY_PASSWORD: Category.HOUSEKEEPING,
+    RecordKind.DELETE_TEMPORARY_PASSWORD: Category.HOUSEKEEPING,
+    RecordKind.MODIFY_TEMPORARY_PASSWORD: Category.HOUSEKEEPING,
     RecordKind.ALARM: Category.ALARM,
     RecordKind.HIJACK: Category.ALARM,
     RecordKind.UNKNOWN: Category.UNKNOWN,
@@ -110,6 +116,24 @@ def test_a_record_is_told_in_a_few_words(what: tuple[RecordKind, int | None], ti
     assert story.title == title
     assert story.category is CATEGORIES.get(kind, Category.OPENING)
     assert (story.severity is None) == (story.category is not Category.ALARM)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "title"),
+    [
+        (RecordKind.ADD_TEMPORARY_PASSWORD, b"\x28\0", "temporary password 40 added"),
+        (RecordKind.ADD_TEMPORARY_PASSWORD, b"\xff\2", "temporary password not added, result 2"),
+        (RecordKind.DELETE_TEMPORARY_PASSWORD, b"\x28\0", "temporary password 40 deleted"),
+        (
+            RecordKind.MODIFY_TEMPORARY_PASSWORD, b"\x28\1",
+            "temporary password 40 not changed, result 1",
+        ),
+    ],
+)  # fmt: skip
+def test_what_came_of_a_temporary_password_is_told(
+    kind: RecordKind, data: bytes, title: str
+) -> None:
+    assert story_of(record(kind, data=data)).title == title
 
 
 def test_the_table_above_has_every_kind() -> None:

@@ -19,7 +19,7 @@ from bleagent.readback import CloudRecord, ReadBack
 from bleagent.record import DONE, Carriage, StoredRecord
 from bleagent.simulator.cloud_faults import Fault, FaultKind
 from bleagent.simulator.cloud_records import REPORT_PROPERTY, ReportedRecord
-from bleagent.standard_codes import STANDARD_CODES
+from bleagent.standard_codes import NEVER_TOLD_BACK, STANDARD_CODES
 from bleagent.verify import LIST_RECORDS, OPENING_LOGS, Verification, verify
 from protocol import DpType
 from protocol.records import Alarm, RecordKind
@@ -29,7 +29,7 @@ from tests.agent.cloud_world import DEVICE, T_MS, UNIX
 pytestmark = pytest.mark.anyio
 
 
-LISTS = {STANDARD_CODES[RecordKind.CREDENTIALS]}
+NEVER = {STANDARD_CODES[kind] for kind in NEVER_TOLD_BACK}
 
 
 @pytest.fixture
@@ -255,16 +255,17 @@ async def test_every_code_is_asked_for_that_anybody_may_have_reported() -> None:
     cloud = FakeCloud(ReadBack(records=()))
     ours = [done(1, dp=99, kind=RecordKind.UNKNOWN)]
     await compare(ours, [], cloud=cloud, codes={15: "unlock_own"})
-    assert set(cloud.codes) == {*STANDARD_CODES.values(), "unlock_own", "dp_99"} - LISTS
+    assert set(cloud.codes) == {*STANDARD_CODES.values(), "unlock_own", "dp_99"} - NEVER
 
 
-async def test_no_list_of_credentials_is_told_back_and_none_is_missed() -> None:
-    told = (has(UNIX, "AAAU", "synch_method"), has(UNIX, "AAAU", "my"))
+@pytest.mark.parametrize("kind", NEVER_TOLD_BACK)
+async def test_no_word_about_credentials_is_told_back_and_none_is_missed(kind: RecordKind) -> None:
+    told = (has(UNIX, "AAAU", STANDARD_CODES[kind]), has(UNIX, "AAAU", "my"))
     cloud = FakeCloud(ReadBack(records=told))
-    lists = [done(seq, dp=54, kind=RecordKind.CREDENTIALS) for seq in (1, 2)]
-    found = await compare(lists, [], cloud=cloud, codes={54: "my"})
+    words = [done(seq, dp=54, kind=kind) for seq in (1, 2)]
+    found = await compare(words, [], cloud=cloud, codes={54: "my"})
     assert found.clean
-    assert not {*LISTS, "my"} & set(cloud.codes)
+    assert not {*NEVER, "my"} & set(cloud.codes)
 
 
 async def test_a_products_own_code_is_what_it_is_compared_by() -> None:

@@ -372,7 +372,10 @@ NEVER_RECORDED = {
     RecordKind.REMOTE,  # of the other numbering
     RecordKind.OFFLINE_CLEARED_ONE,
     RecordKind.HIJACK,  # made in the cloud
-    RecordKind.CREDENTIALS,  # told without a time
+    RecordKind.CREDENTIALS,  # these are told without a time
+    RecordKind.ADD_TEMPORARY_PASSWORD,
+    RecordKind.DELETE_TEMPORARY_PASSWORD,
+    RecordKind.MODIFY_TEMPORARY_PASSWORD,
     RecordKind.UNKNOWN,
 }
 EXPECTED = (

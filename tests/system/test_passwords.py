@@ -14,7 +14,7 @@ import anyio
 import httpx
 import pytest
 
-from bleagent.simulator.cloud_passwords import CloudPassword
+from bleagent.simulator.cloud_passwords import CloudPassword, Phase
 from bleagent.simulator.lock_app.lock_application import LockApplication
 from protocol import Secret
 from protocol.credentials import Method
@@ -58,6 +58,9 @@ class PasswordSite(Site):
         asked = {"device_id": KEYS.virtual_id, "password_id": str(password_id)}
         self.cloud.passwords._delete(asked)
 
+    def phase(self, password_id: int) -> Phase:
+        return self.cloud.passwords.passwords[password_id].phase
+
     @property
     def t0(self) -> int | None:
         app = self.lock.app
@@ -99,10 +102,14 @@ async def test_a_password_reaches_the_lock_and_leaves_it(tmp_path: Path) -> None
             assert sync["last_error"] is None
             assert PIN not in (await client.get("/v1/locks")).text
             assert (await unlock_when_rested(client, "one")).json()["outcome"] == "confirmed"
+            await until(lambda: site.phase(made) is Phase.SENT)  # by the lock's word alone
         site.delete(made)
         async with site.daemon() as (client, _):
             await until(lambda: site.at_lock() == [])
             await told(client, lambda sync: sync["passwords"]["gone"] == 1)
+            await until(lambda: site.phase(made) is Phase.DELETED)
+            titles = [one["title"] for one in (await client.get("/v1/records")).json()["records"]]
+            assert "temporary password 40 deleted" in titles
     written = [site.log.read_bytes()]
     written += [one.read_bytes() for one in (tmp_path / "state").iterdir() if one.is_file()]
     assert not [one for one in written if PIN.encode() in one or bytes(map(int, PIN)) in one]
