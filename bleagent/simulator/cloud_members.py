@@ -28,14 +28,16 @@ _ALL = "04f0080506030102"
 class MemberDesk:
     """Allocates and marks credentials, and keeps the switches of remote openings.
 
-    ``unallocated`` are credentials that nobody owns, by device. ``opened`` are the devices that
-    were opened from afar, in order; ``commands`` what was sent to devices.
+    ``unallocated`` are credentials that nobody owns, by device. ``zigbee`` are the devices that
+    open with a password from afar, as Zigbee locks alone do. ``opened`` are the devices that were
+    opened from afar, in order; ``commands`` what was sent to devices.
     """
 
     records: RecordDesk
     passwords: PasswordDesk
     unix: Callable[[], float]
     unallocated: dict[str, list[CloudCredential]] = field(default_factory=dict)
+    zigbee: set[str] = field(default_factory=set)
     switches: dict[str, dict[str, bool]] = field(default_factory=dict)
     opened: list[str] = field(default_factory=list)
     commands: list[tuple[str, object]] = field(default_factory=list)
@@ -182,8 +184,13 @@ class MemberDesk:
         return True
 
     def _open_with_password(self, params: Params) -> object:
-        self._device(params)
-        raise Failure(2004, "not support the lock type")  # Zigbee alone has it
+        device_id = self._device(params)
+        if device_id not in self.zigbee:
+            raise Failure(2004, "not support the lock type")
+        if not self.passwords.opens(device_id, self.passwords.pin(params)):
+            raise Failure(2310, "zigbee password not found")
+        self.opened.append(device_id)
+        return True
 
     def _control(self, params: Params) -> object:
         commands = params.get("commands")

@@ -126,6 +126,13 @@ class PasswordDesk:
             _PAGE_LIST: self._page_for_app,
         }
 
+    def opens(self, device_id: str, pin: Secret) -> bool:
+        """Whether it is a password of that device, and good now."""
+        return any(
+            one.pin == pin and one.effective_time <= self.unix() and self._valid(one)
+            for one in self._of(device_id)
+        )
+
     # -- what happens at the lock
 
     def sent(self, password_id: int) -> None:
@@ -194,7 +201,8 @@ class PasswordDesk:
             raise Failure(2405, "ticket invalid")
         return ticket.key
 
-    def _pin(self, params: Params) -> Secret:
+    def pin(self, params: Params) -> Secret:
+        """The digits that were encrypted with a ticket. Raises Failure."""
         if params.get("password_type") != "ticket":
             raise Failure(1109, "param is illegal,please check it")
         key = self.use_ticket(params)
@@ -230,7 +238,7 @@ class PasswordDesk:
         made = CloudPassword(
             password_id=next(self._ids),
             device_id=device_id,
-            pin=self._pin(params),
+            pin=self.pin(params),
             name=name,
             effective_time=begins,
             invalid_time=ends,

@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         help="how actions have to be signed; default faas")  # fmt: skip
     add("--quirk", action="append", choices=[str(one) for one in CloudQuirk], default=[],
         help="how it contradicts its own documents; several times")  # fmt: skip
+    add("--zigbee", action="store_true",
+        help="its lock is a Zigbee one, which opens with a password from afar")  # fmt: skip
     for name in ("device_id", "uuid", "local_key"):
         add(f"--{name.replace('_', '-')}", default=TEST_KEYS[name], help="of its lock")
     add("--check-code", type=check_code, default=DEFAULT_CODE, metavar="PERIPHERAL:CODE",
@@ -90,6 +92,8 @@ def furnished(options: argparse.Namespace) -> VirtualCloud:
     cloud.register(
         CloudLock(device_id=options.device_id, keys=keys, code=Secret(code), peripheral=peripheral)
     )
+    if options.zigbee:
+        cloud.members.zigbee.add(options.device_id)
     james = CloudUser(user_id="2887", nick_name="James", credentials=(_FINGER,))
     cloud.records.users[options.device_id] = [james]
     cloud.members.unallocated[options.device_id] = [_CARD]
