@@ -29,6 +29,7 @@ from protocol.message import close_frame
 from .cloud_checks import Failure
 from .cloud_faults import Fault, FaultKind
 from .cloud_members import MemberDesk
+from .cloud_panel import PanelDesk
 from .cloud_passwords import PasswordDesk
 from .cloud_records import RecordDesk
 from .cloud_samples import sample
@@ -116,6 +117,7 @@ class Actions:
         self.passwords = PasswordDesk(self.locks.__contains__, unix)
         self.records.heard = self.passwords.heard
         self.members = MemberDesk(self.records, self.passwords, unix)
+        self.panel = PanelDesk(self.passwords, self.members)
         self.random_check = random_check
         self.next_sn = next_sn
         self._unix = unix
@@ -131,7 +133,7 @@ class Actions:
         self.sharing = SharingDesk(self.locks.__contains__, unix)
         self._about_others = (
             self.records.actions() | self.passwords.actions() | self.members.actions()
-            | self.sharing.actions()
+            | self.sharing.actions() | self.panel.actions()
         )  # fmt: skip
 
     def run(self, action: str, params: Params, fault: Fault | None = None) -> object:

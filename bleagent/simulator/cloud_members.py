@@ -6,7 +6,7 @@ told in its records. Source: the vendor's mini program API document.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,15 +96,18 @@ class MemberDesk:
         return page(rows, {"page_no": 1, "page_size": 50, **params})
 
     def _allocate(self, params: Params) -> object:
-        device_id = self._device(params)
         wanted = [_named(one) for one in params.get("unlock_list") or [{}]]
+        self.allocate(self._device(params), str(params.get("user_id", "")), wanted)
+        return True
+
+    def allocate(self, device_id: str, user_id: str, wanted: Sequence[tuple[str, int]]) -> None:
+        """Credentials that nobody owns, by code and number, become a member's. Raises Failure."""
         free = {(one.dp_code, one.unlock_sn): one for one in self.unallocated.get(device_id, [])}
         if not all(one in free for one in wanted):
             raise Failure(1000, "data not exist")
         given = tuple(free.pop(one) for one in wanted)
-        self._change(device_id, str(params.get("user_id", "")), lambda owned: (*owned, *given))
+        self._change(device_id, user_id, lambda owned: (*owned, *given))
         self.unallocated[device_id] = list(free.values())
-        return True
 
     def _deallocate(self, params: Params) -> object:
         device_id = self._device(params)
@@ -122,20 +125,32 @@ class MemberDesk:
         return True
 
     def _mark(self, params: Params, *, attr: int) -> object:
-        device_id = self._device(params)
         kind = str(params.get("unlock_type", "")).removeprefix("unlock_")
         name = _named({"dp_code": f"unlock_{kind}", **params})
+        return self.mark(self._device(params), name, attr=attr)
+
+    def mark(self, device_id: str, name: tuple[str, int], *, attr: int) -> bool:
+        """A credential, by code and number, is used under duress or is not. Raises Failure."""
+        self.alter(device_id, name, lambda one: replace(one, attr=attr))
+        return True
+
+    def alter(
+        self,
+        device_id: str,
+        name: tuple[str, int],
+        change: Callable[[CloudCredential], CloudCredential],
+    ) -> None:
+        """One credential of whoever owns it. Raises Failure."""
+
+        def altered(owned: tuple[CloudCredential, ...]) -> tuple[CloudCredential, ...]:
+            return tuple(
+                change(one) if (one.dp_code, one.unlock_sn) == name else one for one in owned
+            )
+
         for user in self.records.users.get(device_id, []):
             if any((one.dp_code, one.unlock_sn) == name for one in user.credentials):
-                self._change(
-                    device_id,
-                    user.user_id,
-                    lambda owned: tuple(
-                        replace(one, attr=attr) if (one.dp_code, one.unlock_sn) == name else one
-                        for one in owned
-                    ),
-                )
-                return True
+                self._change(device_id, user.user_id, altered)
+                return
         raise Failure(1000, "data not exist")
 
     def _change(

@@ -25,7 +25,6 @@ from protocol.credentials import TemporaryPasswordReply, TemporaryResult
 
 from .cloud_checks import Failure
 from .cloud_records import ReportedRecord
-from .cloud_samples import sample
 
 Params = Mapping[str, Any]
 
@@ -35,7 +34,6 @@ PIN_DIGITS = 6
 DYNAMIC_LIFE = 300
 _MAX_NAME = 64
 _FIRST_ID = 1001
-_PAGE_LIST = "tuya.m.device.lock.temppwd.pagelist@1.0"
 _ADDED = "temporary_password_creat"
 _CHANGED = "temporary_password_modify"
 _DELETED = "temporary_password_delete"
@@ -107,6 +105,8 @@ class PasswordDesk:
     secret: Secret = field(default_factory=lambda: Secret(b""))
     new_key: Callable[[], bytes] = lambda: os.urandom(16)
     passwords: dict[int, CloudPassword] = field(default_factory=dict)
+    frozen: set[int] = field(default_factory=set)
+    """Open nothing for a while; Zigbee locks alone have that."""
     _tickets: dict[str, _Ticket] = field(default_factory=dict)
     _ids: count[int] = field(default_factory=lambda: count(_FIRST_ID))
 
@@ -123,15 +123,62 @@ class PasswordDesk:
             "doorLock.removalInvalidTempPasswords": self._remove_invalid,
             "doorLock.getDynamicPassword": self._dynamic,
             "doorLock.deleteOfflinePassword": self._clearing_code,
-            _PAGE_LIST: self._page_for_app,
         }
 
     def opens(self, device_id: str, pin: Secret) -> bool:
         """Whether it is a password of that device, and good now."""
         return any(
-            one.pin == pin and one.effective_time <= self.unix() and self._valid(one)
-            for one in self._of(device_id)
+            one.pin == pin and one.effective_time <= self.unix() and self.valid(one)
+            for one in self.of(device_id)
+            if one.password_id not in self.frozen
         )
+
+    # -- for whoever else speaks of them
+
+    def put(
+        self,
+        device_id: str,
+        pin: Secret,
+        *,
+        name: str,
+        begins: int,
+        ends: int,
+        more: Mapping[str, Any],
+    ) -> CloudPassword:
+        """Another one, to be sent; times in Unix seconds. Raises Failure."""
+        if name and any(one.name == name for one in self.of(device_id)):
+            raise Failure(2316, "name repeats")
+        if ends <= max(begins, self.unix()):
+            raise Failure(2318, "time is before now")
+        made = CloudPassword(
+            password_id=next(self._ids), device_id=device_id, pin=pin, name=name,
+            effective_time=begins, invalid_time=ends, more=more,
+        )  # fmt: skip
+        self.passwords[made.password_id] = made
+        return made
+
+    def delete(self, one: CloudPassword) -> None:
+        """The cloud's people do not want it any more."""
+        never_there = one.phase in (Phase.TO_BE_SENT, Phase.FAILED)
+        self._to(one.password_id, Phase.DELETED if never_there else Phase.TO_BE_DELETED)
+
+    def forget_invalid(self, device_id: str) -> None:
+        """Nothing is known any more of those that have ended."""
+        for one in self.of(device_id, deleted=True):
+            if not self.valid(one):
+                del self.passwords[one.password_id]
+
+    def valid(self, one: CloudPassword) -> bool:
+        """Whether it is neither deleted nor over."""
+        return one.phase is not Phase.DELETED and one.invalid_time > self.unix()
+
+    def of(self, device_id: str, *, deleted: bool = False) -> list[CloudPassword]:
+        """A device's, in the order of their making; ``deleted``: those as well."""
+        return [
+            one
+            for one in self.passwords.values()
+            if one.device_id == device_id and (deleted or one.phase is not Phase.DELETED)
+        ]
 
     # -- what happens at the lock
 
@@ -158,7 +205,7 @@ class PasswordDesk:
             said = TemporaryPasswordReply.from_bytes(b64decode(str(record.value), validate=True))
         except (ValueError, RemoteProtocolError):
             return
-        done, found = said.result == TemporaryResult.OK, self._of(record.device_id)
+        done, found = said.result == TemporaryResult.OK, self.of(record.device_id)
         by_number = [one for one in found if one.more.get("sn") == said.hardid]
         to_add = [one for one in found if one.is_to_be_sent and "sn" not in one.more]
         to_change = [one for one in by_number if one.is_to_be_sent]
@@ -223,8 +270,6 @@ class PasswordDesk:
         name = params.get("name")
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
             raise Failure(1102, "name is null")
-        if any(one.name == name for one in self._of(self._device(params))):
-            raise Failure(2316, "name repeats")
         return self._make(params, name)
 
     def _create_without_name(self, params: Params) -> object:
@@ -233,18 +278,8 @@ class PasswordDesk:
     def _make(self, params: Params, name: str) -> object:
         device_id = self._device(params)
         begins, ends = _seconds(params, "effective_time"), _seconds(params, "invalid_time")
-        if ends <= max(begins, self.unix()):
-            raise Failure(2318, "time is before now")
-        made = CloudPassword(
-            password_id=next(self._ids),
-            device_id=device_id,
-            pin=self.pin(params),
-            name=name,
-            effective_time=begins,
-            invalid_time=ends,
-            more=_more(params),
-        )
-        self.passwords[made.password_id] = made
+        pin, more = self.pin(params), _more(params)
+        made = self.put(device_id, pin, name=name, begins=begins, ends=ends, more=more)
         return {"id": made.password_id}
 
     def _get(self, params: Params) -> object:
@@ -252,20 +287,8 @@ class PasswordDesk:
 
     def _list(self, params: Params) -> object:
         wanted = str(params.get("valid", True)).lower() in ("true", "1")
-        found = self._of(self._device(params), deleted=not wanted)
-        return [one.row() for one in found if self._valid(one) is wanted]
-
-    def _page_for_app(self, params: Params) -> object:
-        """What an app that is signed in sees: a page, with the digits; of no lock the sample."""
-        device_id = str(params.get("devId", ""))
-        if not self.has(device_id):
-            return sample(_PAGE_LIST, params)
-        wanted = str(params.get("useful", True)).lower() in ("true", "1")
-        found = [one for one in self._of(device_id, deleted=True) if self._valid(one) is wanted]
-        begin = int(params.get("offset", 0))
-        end = begin + int(params.get("limit", 50))
-        rows = [_row_for_app(one) for one in found[begin:end]]
-        return {"datas": rows, "hasNext": end < len(found), "totalCount": len(found)}
+        found = self.of(self._device(params), deleted=not wanted)
+        return [one.row() for one in found if self.valid(one) is wanted]
 
     def _modify(self, params: Params) -> object:
         known = self._one(params)
@@ -283,15 +306,11 @@ class PasswordDesk:
         return True
 
     def _delete(self, params: Params) -> object:
-        known = self._one(params)
-        never_there = known.phase in (Phase.TO_BE_SENT, Phase.FAILED)
-        self._to(known.password_id, Phase.DELETED if never_there else Phase.TO_BE_DELETED)
+        self.delete(self._one(params))
         return True
 
     def _remove_invalid(self, params: Params) -> object:
-        for one in self._of(self._device(params), deleted=True):
-            if not self._valid(one):
-                del self.passwords[one.password_id]
+        self.forget_invalid(self._device(params))
         return True
 
     def _dynamic(self, params: Params) -> object:
@@ -306,19 +325,9 @@ class PasswordDesk:
             "offline_temp_password_name": "",
         }
 
-    def _valid(self, one: CloudPassword) -> bool:
-        return one.phase is not Phase.DELETED and one.invalid_time > self.unix()
-
-    def _of(self, device_id: str, *, deleted: bool = False) -> list[CloudPassword]:
-        return [
-            one
-            for one in self.passwords.values()
-            if one.device_id == device_id and (deleted or one.phase is not Phase.DELETED)
-        ]
-
     def _one(self, params: Params) -> CloudPassword:
         device_id, password_id = self._device(params), str(params.get("password_id", ""))
-        for one in self._of(device_id):
+        for one in self.of(device_id):
             if str(one.password_id) == password_id:
                 return one
         raise Failure(1000, "data not exist")
@@ -328,18 +337,6 @@ class PasswordDesk:
         if not self.has(device_id):
             raise Failure(1106, "permission deny")
         return device_id
-
-
-def _row_for_app(one: CloudPassword) -> dict[str, object]:
-    return {
-        "id": one.password_id,
-        "devId": one.device_id,
-        "name": one.name,
-        "password": one.pin.reveal().decode(),
-        "phase": int(one.phase),
-        "oneTime": int(one.more.get("type") == 1),
-        "deliveryStatus": 2 if one.phase is Phase.SENT else 1,
-    }
 
 
 def _digits(*parts: object) -> str:

@@ -83,6 +83,7 @@ _SPECIAL: dict[str, Any] = {
     "bluetooth_sn": 33,
     "device_random": CODE.reveal().decode(),
     "remote_unlock_type": "remoteUnlockWithoutPwd",
+    "code": "123456",
 }
 
 
