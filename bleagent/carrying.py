@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from protocol import DpMap
 
 from .adapters.sinks.file import ADVICE, FileSink
+from .adapters.sinks.in_time import InTime
 from .adapters.sinks.openapi import OpenApiSink
 from .adapters.sinks.own_addresses import own_addresses
 from .adapters.sinks.signed_post import SignedPost, WebhookSettings
@@ -232,7 +233,8 @@ class Carrying:
     def _sink(self, sink: SinkConfig) -> RecordSink:
         match sink.type:
             case SinkType.OPENAPI:
-                return OpenApiSink(sink.named, self._cloud, self._clock, codes=self._codes)
+                openapi = OpenApiSink(sink.named, self._cloud, self._clock, codes=self._codes)
+                return InTime(openapi, self._clock)
             case SinkType.WEBHOOK:
                 settings = WebhookSettings(
                     url=sink.url or "", secret=self._found.sinks[sink.named],
@@ -262,7 +264,7 @@ class Carrying:
             host=host, port=port, gateway_id=sink.gateway_id or "",
             secret=self._found.sinks[sink.named], tls=sink.tls, ca_file=sink.ca_file,
         )  # fmt: skip
-        return TuyaLinkSink(sink.named, settings, self._codes, self._clock)
+        return InTime(TuyaLinkSink(sink.named, settings, self._codes, self._clock), self._clock)
 
     async def _adopt(self) -> None:
         """What an older agent took, and did not read."""

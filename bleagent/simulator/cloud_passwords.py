@@ -61,6 +61,7 @@ class CloudPassword:
     invalid_time: int
     name: str = ""
     phase: Phase = Phase.TO_BE_SENT
+    made_at: float = 0.0
     more: Mapping[str, Any] = field(default_factory=dict)
     """``phone``, ``type``, ``time_zone``, ``schedule_list`` and ``sn`` as they were given."""
 
@@ -152,7 +153,7 @@ class PasswordDesk:
             raise Failure(2318, "time is before now")
         made = CloudPassword(
             password_id=next(self._ids), device_id=device_id, pin=pin, name=name,
-            effective_time=begins, invalid_time=ends, more=more,
+            effective_time=begins, invalid_time=ends, more=more, made_at=self.unix(),
         )  # fmt: skip
         self.passwords[made.password_id] = made
         return made
@@ -197,7 +198,8 @@ class PasswordDesk:
     def heard(self, record: ReportedRecord) -> None:
         """A report; if it is a lock's word about a temporary password, that comes to its phase.
 
-        What was added has a number and no id, so it is the one that is to be sent, if there is one.
+        What was added has a number and no id, so it is the one that was to be sent then, if there
+        was one.
         """
         if record.code not in _WORDS:
             return
@@ -207,7 +209,8 @@ class PasswordDesk:
             return
         done, found = said.result == TemporaryResult.OK, self.of(record.device_id)
         by_number = [one for one in found if one.more.get("sn") == said.hardid]
-        to_add = [one for one in found if one.is_to_be_sent and "sn" not in one.more]
+        known = [one for one in found if one.made_at * 1000 <= record.time_ms]
+        to_add = [one for one in known if one.is_to_be_sent and "sn" not in one.more]
         to_change = [one for one in by_number if one.is_to_be_sent]
         if record.code == _ADDED and len(to_add) == 1:
             (one,) = to_add

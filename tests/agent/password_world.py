@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
 
+from bleagent.adapters.sinks.in_time import IN_TIME
 from bleagent.beside import CallsBeside
 from bleagent.doors import Doors
 from bleagent.errors import CloudError, StoreError
 from bleagent.password_desk import PasswordDesk
 from bleagent.passwords import Held, Item, State
+from bleagent.record import Happening
 from bleagent.simulator.cloud_passwords import CloudPassword
 from bleagent.simulator.cloud_passwords import PasswordDesk as CloudDesk
+from bleagent.simulator.cloud_records import ReportedRecord
 from bleagent.simulator.lock_app.lock_application import LockApplication
+from bleagent.standard_codes import STANDARD_CODES
 from bleagent.sync_look import PasswordLooks
 from protocol import Secret
 from protocol.credentials import Method
+from protocol.records import RecordKind
 from tests.agent.world import DOOR, World, supervise
 
 DEVICE = "virtual-door"
@@ -125,7 +131,7 @@ class Passwords:
         now, made = int(self.world.clock.unix()), len(self.cloud.desk.passwords) + 1
         self.cloud.desk.passwords[made] = CloudPassword(
             password_id=made, device_id=DEVICE, pin=Secret(pin), effective_time=now + begins,
-            invalid_time=now + ends, more=more,
+            invalid_time=now + ends, more=more, made_at=now,
         )  # fmt: skip
         return str(made)
 
@@ -137,6 +143,22 @@ class Passwords:
     def delete(self, password_id: str) -> None:
         """As ``deleteTemporaryPassword`` does it."""
         self.cloud.desk._delete({"device_id": DEVICE, "password_id": password_id})
+
+    def carry(self) -> None:
+        """The work of a sink of the cloud: what is on its way comes there, as sinks write it."""
+        for report in self.world.book.reports:
+            for one in report.happenings:
+                is_late = self.world.clock.unix() - one.at > IN_TIME
+                if not (is_late and one.kind is RecordKind.ADD_TEMPORARY_PASSWORD):
+                    self._hear(one)
+        self.world.book.reports.clear()
+
+    def _hear(self, one: Happening) -> None:
+        code, value = STANDARD_CODES[one.kind], b64encode(one.data.reveal()).decode()
+        time_ms = round(one.at * 1000)
+        self.cloud.desk.heard(
+            ReportedRecord(device_id=DEVICE, code=code, value=value, time_ms=time_ms)
+        )
 
     # -- the agent
 

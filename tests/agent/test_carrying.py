@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
 import pytest
 
+from bleagent.adapters.sinks.in_time import InTime
 from bleagent.carrying import Carrying
 from bleagent.clock import SystemClock
 from bleagent.config.file import Config
@@ -15,6 +17,7 @@ from bleagent.config.sinks import SinkType
 from bleagent.errors import ConfigError
 from bleagent.outbox import FAULT_WAIT
 from bleagent.simulator import virtual_time
+from protocol import Secret
 
 
 def test_a_duty_goes_on_after_a_fault() -> None:
@@ -48,3 +51,16 @@ def test_a_package_that_is_missing_is_told_before_the_agent_is_ready(
     nobody = cast("Any", None)
     with pytest.raises(ConfigError, match=r"sinks\.mqtt: found tuyalink"):
         Carrying(config, nobody, nobody, nobody, SystemClock())
+
+
+@pytest.mark.parametrize("kind", [SinkType.OPENAPI, SinkType.TUYALINK])
+def test_the_vendors_cloud_is_told_in_time_or_not_at_all(kind: SinkType) -> None:
+    nobody = cast("Any", None)
+    config = cast("Config", type("Empty", (), {"locks": (), "sinks": ()})())
+    found = cast("Any", SimpleNamespace(sinks={"there": Secret("x")}))
+    carrying = Carrying(config, found, nobody, nobody, SystemClock())
+    sink = SimpleNamespace(
+        type=kind, named="there", broker_at=("broker", 8883), gateway_id="g", tls=False,
+        ca_file=None,
+    )  # fmt: skip
+    assert isinstance(carrying._sink(cast("Any", sink)), InTime)

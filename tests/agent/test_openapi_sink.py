@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bleagent.adapters.sinks.in_time import IN_TIME, TOO_LATE, InTime
 from bleagent.adapters.sinks.openapi import BATCH, BY_CODE, OpenApiSink, receipt_of
 from bleagent.cloud import errors
 from bleagent.cloud.errors import CODES, CloudError, CloudTimeout, error_of
@@ -271,3 +272,25 @@ def test_only_what_is_about_this_very_value_is_poison() -> None:
     poison = {code for code in CODES if receipt_of(error_of(code)).kind is POISON}
     assert poison == {1100, 1101, 1102, 1104, 1109, 2003, 2008}
     assert set(BY_CODE) <= set(CODES)
+
+
+# -- what is told in time or not at all
+
+
+async def test_an_added_password_is_told_in_time_or_not_at_all() -> None:
+    added = RecordKind.ADD_TEMPORARY_PASSWORD
+    late = stored(1, dp=51, kind=added, at=UNIX - IN_TIME - 1)
+    others = [
+        stored(2, dp=51, kind=added, at=UNIX - IN_TIME),
+        stored(3, dp=52, kind=RecordKind.DELETE_TEMPORARY_PASSWORD, at=UNIX - IN_TIME - 1),
+        stored(4, at=UNIX - IN_TIME - 1),
+    ]
+    async with running() as pair:
+        sink: RecordSink = InTime(sink_of(pair), pair.clock)
+        assert (sink.name, sink.batch) == ("tuya", BATCH)
+        assert await sink.deliver([late]) == [TOO_LATE]
+        assert pair.cloud.calls[REPORT_PROPERTY] == 0
+        assert await sink.deliver([late, *others]) == [TOO_LATE, DONE, DONE, DONE]
+        assert [one.code for one in pair.cloud.records.stored] == [
+            "temporary_password_creat", "temporary_password_delete", "unlock_fingerprint"
+        ]  # fmt: skip

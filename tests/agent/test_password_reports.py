@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -26,6 +25,7 @@ from tests.agent.world import DOOR, World, rehearse
 
 PIN, OTHER = "123456", "654321"
 ADDED, DELETED, CHANGED = 51, 52, 53
+LATER = 10**13
 
 
 def tell(story: Callable[[Passwords], Awaitable[None]], name: str = "v3.0", **options: Any) -> None:
@@ -42,16 +42,6 @@ def told(on: Passwords) -> list[tuple[int, bytes]]:
     return [(one.dp, one.data.reveal()) for report in reports for one in report.happenings]
 
 
-def carry(on: Passwords) -> None:
-    """The sinks' work: all of it comes to the cloud, as they write it."""
-    for report in on.world.book.reports:
-        for one in report.happenings:
-            code, value = STANDARD_CODES[one.kind], b64encode(one.data.reveal()).decode()
-            record = ReportedRecord(device_id=DEVICE, code=code, value=value, time_ms=0)
-            on.cloud.desk.heard(record)
-    on.world.book.reports.clear()
-
-
 @pytest.mark.parametrize("name", ["v3.0", "v4-20", "secv2-244"])
 def test_the_cloud_hears_what_became_of_a_password(name: str) -> None:
     async def story(on: Passwords) -> None:
@@ -61,7 +51,7 @@ def test_the_cloud_hears_what_became_of_a_password(name: str) -> None:
         report = on.world.book.reports[0]
         assert PIN.encode() not in report.raw.reveal()
         assert bytes(map(int, PIN)) not in report.raw.reveal()
-        carry(on)
+        on.carry()
         known = on.cloud.desk.passwords[int(made)]
         assert (known.phase, known.more) == (CloudPhase.SENT, {"sn": 40})
         await on.look()
@@ -73,13 +63,13 @@ def test_the_cloud_hears_what_became_of_a_password(name: str) -> None:
         )
         await on.look()
         assert told(on) == [(CHANGED, b"\x28\0")]
-        carry(on)
+        on.carry()
         assert on.cloud.desk.passwords[int(made)].phase is CloudPhase.SENT
 
         on.delete(made)
         await on.look()
         assert told(on) == [(DELETED, b"\x28\0")]
-        carry(on)
+        on.carry()
         assert on.cloud.desk.passwords[int(made)].phase is CloudPhase.DELETED
         assert on.states() == {made: State.GONE}
 
@@ -232,7 +222,7 @@ def test_a_report_moves_what_it_certainly_names(code: str, value: str, phases: l
         two = code == "temporary_password_creat"
         if two:
             on.create("222222")
-        record = ReportedRecord(device_id=DEVICE, code=code, value=value, time_ms=0)
+        record = ReportedRecord(device_id=DEVICE, code=code, value=value, time_ms=LATER)
         on.cloud.desk.heard(record)
         found = [int(one.phase) for one in on.cloud.desk.passwords.values()]
         assert found == phases + [1] * two
@@ -244,7 +234,9 @@ def test_a_lock_that_says_no_to_one_makes_it_fail() -> None:
     async def story(on: Passwords) -> None:
         on.create(PIN)
         code = STANDARD_CODES[RecordKind.ADD_TEMPORARY_PASSWORD]
-        on.cloud.desk.heard(ReportedRecord(device_id=DEVICE, code=code, value="/wE=", time_ms=0))
+        on.cloud.desk.heard(
+            ReportedRecord(device_id=DEVICE, code=code, value="/wE=", time_ms=LATER)
+        )
         assert on.cloud.desk.passwords[1].phase is CloudPhase.FAILED
         assert on.cloud.desk.passwords[1].more == {}
 

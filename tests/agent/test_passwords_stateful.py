@@ -1,7 +1,8 @@
 """Passwords through cloud, agent and lock: whatever ends the agent or the link, none is lost.
 
-At rest each password that the cloud holds opens at the lock in its time and no other one does, and
-what the owner's phone put there is as it was.
+What the lock says of them reaches the cloud now or later, and moves them on there. At rest each
+password that the cloud holds opens at the lock in its time and no other one does, and what the
+owner's phone put there is as it was.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tests.agent.password_world import DAY, HOUR, Passwords
 from tests.agent.world import DOOR, World, rehearse
 
 PHONES = "999999"
+_HELD = (Phase.TO_BE_SENT, Phase.SENT)
 MOST = 8
 _WRITES = st.sampled_from([WriteFault.DROP_BEFORE, WriteFault.DROP_AFTER, WriteFault.LOSE])
 _NOTIFIED = st.sampled_from([NotifyFault.DROP_BEFORE, NotifyFault.LOSE])
@@ -45,6 +47,7 @@ _THINGS = st.one_of(
     st.builds(Do, st.just("visit"), faults=_FAULTS),
     st.builds(Do, st.just("crash"), after=st.integers(1, 6)),
     st.just(Do("wait")),
+    st.just(Do("carry")),
     st.just(Do("open")),
 )
 
@@ -78,14 +81,17 @@ class Street:
                 self.pins[made] = pin
             case "delete" if known is not None and self.phase(known) is not Phase.DELETED:
                 on.delete(known)
-            case "change" if known is not None and self.phase(known) is Phase.TO_BE_SENT:
-                begins = int(on.world.clock.unix()) + HOUR
-                on.change(known, effective_time=begins, invalid_time=begins + DAY)
+            case "change" if known is not None and self.phase(known) in _HELD:
+                times = {"effective_time": int(on.world.clock.unix()) + HOUR}
+                times["invalid_time"] = times["effective_time"] + DAY
+                on.change(known, **times, phase=Phase.TO_BE_SENT)
             case "visit":
                 on.world.radio.faults, on.world.radio.then = step.faults, NO_FAULTS
                 await on.look()
             case "crash":
                 await self.crash(step.after)
+            case "carry":
+                on.carry()
             case "wait":
                 await anyio.sleep(2 * HOUR)
             case "open":
@@ -121,7 +127,7 @@ class Street:
         unix = on.world.clock.unix()
         held = [
             one for one in on.cloud.desk.passwords.values()
-            if one.phase is Phase.TO_BE_SENT and one.invalid_time > unix
+            if one.phase in _HELD and one.invalid_time > unix
         ]  # fmt: skip
         states = on.states()
         given_up = {name for name, state in states.items() if state is State.GIVEN_UP}

@@ -162,7 +162,7 @@ async def test_five_wrong_gestures_are_too_many() -> None:
 async def test_a_code_that_was_sent_is_the_documents() -> None:
     async with world() as there:
 
-        async def ask(name: str, **given: str) -> Any:
+        async def ask(name: str, **given: Any) -> Any:
             return await there.client.call(
                 f"tuya.m.device.user.verifycode.{name}", account="a@b.example", **given
             )
