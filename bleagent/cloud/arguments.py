@@ -41,7 +41,10 @@ def write(api: Api, arguments: Mapping[str, Any], lock: LockKind | None) -> dict
         NotSupported: that kind of lock does not have it.
     """
     if lock is not None and api.locks and lock not in api.locks:
-        raise NotSupported(f"{api.name} is for locks of the kinds {', '.join(api.locks)} only")
+        kinds = ", ".join(api.locks)
+        raise NotSupported(
+            f"{api.name} is for locks of the kinds {kinds} only, and this one is called {lock}"
+        )
     params = _object(api.name, api.takes, arguments, lock)
     _check_forms(api, params, lock)
     return params

@@ -182,7 +182,10 @@ def test_a_request_goes_as_the_configuration_says(
         (["doorLock.alarmLogs", "device_id"], "found 'device_id', expected KEY=VALUE"),
         (["doorLock.alarmLogs"], "device_id: found nothing, expected an id"),
         (["doorLock.alarmLogs", "device_id=d", "page_no=0"], "page_no: found '0', expected a page"),
-        (["doorLock.openDoor", "device_id=d", "--yes"], "for locks of the kinds zigbee only"),
+        (
+            ["doorLock.openDoor", "device_id=d", "--yes"],
+            "zigbee only, and this one is called bluetooth",
+        ),
         (["videoDoor.open", "device_id=d", "person_id=p"], "may move a bolt at once; say --yes"),
         (["doorLock.alarmLogs", "device_id=@/nowhere/id"], "device_id: @/nowhere/id cannot be"),
     ],
