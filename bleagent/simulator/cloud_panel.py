@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from protocol import Secret
+from bleagent.standard_codes import STANDARD_CODES
+from protocol import Datapoint, DpMap, Secret
+from protocol.dpmap import LockGeneration
+from protocol.records import RecordEvent
 
 from .cloud_checks import Failure
 from .cloud_members import MemberDesk
 from .cloud_passwords import CloudPassword, PasswordDesk, Phase
-from .cloud_records import CloudCredential
+from .cloud_records import CloudCredential, ReportedRecord
 from .cloud_samples import sample
 
 Params = Mapping[str, Any]
@@ -29,6 +32,7 @@ SOON_OVER = 24 * 3600
 _DELETE, _CHANGE, _FREEZE, _UNFREEZE = 125, 126, 127, 128
 _MILLISECONDS = 10**11
 _FIRST_OPMODE = 47958
+_NUMBERS = DpMap.default(LockGeneration.V3_3)
 
 
 @dataclass(slots=True)
@@ -61,6 +65,8 @@ class PanelDesk:
             "tuya.m.zigbee.lock.temppwd.update@1.0": self._update_old,
             "tuya.m.device.lock.temppwd.name.update@1.0": self._rename,
             "tuya.m.device.lock.temppwd.name.update@2.0": self._rename_opmode,
+            "tuya.m.device.lock.alarm.list@1.0": self._events,
+            "tuya.m.scale.history.list@2.0": self._events,
             "tuya.m.device.member.opmode.add@2.0": self._add_opmode,
         }
         return {name: self._of_lock(name, answer) for name, answer in about_locks.items()} | {
@@ -212,6 +218,33 @@ class PanelDesk:
         self.members.alter(device_id, known[1:], renamed)
         return True
 
+    # -- what happened
+
+    def _events(self, device_id: str, params: Params) -> object:
+        """Openings or alarms: what the datapoints that were asked for have told."""
+        numbers = {_code(int(dp)): int(dp) for dp in params["dpIds"]}
+        span = {"start_time": params.get("startTime", 0), "end_time": params.get("endTime", 0)}
+        found = self.members.records.found(device_id, frozenset(numbers), span)
+        begin = int(params.get("offset", 0))
+        end = begin + int(params.get("limit", 50))
+        rows = [self._event(at, one, numbers[one.code]) for at, one in found[begin:end]]
+        return {"datas": rows, "hasNext": end < len(found), "totalCount": len(found)}
+
+    def _event(self, at: int, record: ReportedRecord, number: int) -> dict[str, object]:
+        user, credential = self.members.records.whose(record)
+        return {
+            "devId": record.device_id,
+            "dps": [{str(number): str(record.value)}],
+            "avatar": "",
+            "userName": user.nick_name if user else "",
+            "unlockName": credential.unlock_name if credential else "",
+            "gmtCreate": record.time_ms,
+            "uuid": f"{record.time_ms}virtual{at:08d}",
+            "userId": user.user_id if user else "0",
+            "tags": 0,
+            "status": 1,
+        }
+
     # -- the app itself
 
     def _set_gesture(self, device_id: str, params: Params) -> object:
@@ -246,6 +279,12 @@ class PanelDesk:
             raise Failure(1109, "param is illegal,please check it")
         self.codes.discard(account)
         return told
+
+
+def _code(number: int) -> str:
+    """What a datapoint's records are called; its number, where it has none."""
+    kind = RecordEvent.read(Datapoint.raw(number, b""), _NUMBERS).kind
+    return STANDARD_CODES.get(kind, f"dp_{number}")
 
 
 def _row(more: Mapping[str, object], one: CloudPassword) -> dict[str, object]:

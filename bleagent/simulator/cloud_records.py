@@ -115,12 +115,12 @@ class RecordDesk:
     def _list_records(self, params: Params) -> object:
         device_id = self._device(params)
         codes = _codes(params, "target_standard_dp_codes")
-        found = self._found(device_id, codes, params)
+        found = self.found(device_id, codes, params)
         rows = [self._record_row(number, record) for number, record in found]
         return {"unread_count": 0, **page(rows, params)}
 
     def _opening_logs(self, params: Params) -> object:
-        found = self._found(self._device(params), None, params)
+        found = self.found(self._device(params), None, params)
         openings = [one for _, one in found if one.code.startswith("unlock_")]
         rows = [self._log_row(one, finger="unlock_finger") for one in openings]
         return page(rows, params, name="logs", tells_more=False)
@@ -128,14 +128,14 @@ class RecordDesk:
     def _alarm_logs(self, params: Params) -> object:
         codes = _codes(params, "codes", default=_ALARM)
         device_id = self._device(params)
-        found = [one for _, one in self._found(device_id, None, {})]
+        found = [one for _, one in self.found(device_id, None, {})]
         alarms = [one for one in found if one.code in codes]
         if _DURESS in codes:
             alarms += [self._under_duress(one) for one in found if self._is_under_duress(one)]
         rows = [self._log_row(one) for one in alarms]
         return page(rows, params, tells_more=False)
 
-    def _found(
+    def found(
         self, device_id: str, codes: frozenset[str] | None, params: Params
     ) -> list[tuple[int, ReportedRecord]]:
         """Newest first, each with a number that stays; times in milliseconds, 0 for any."""
@@ -152,7 +152,7 @@ class RecordDesk:
         return sorted(found, key=lambda one: (one[1].time_ms, one[0]), reverse=True)
 
     def _record_row(self, number: int, record: ReportedRecord) -> dict[str, object]:
-        user, credential = self._whose(record)
+        user, credential = self.whose(record)
         alarm = record.code == _ALARM
         return {
             "record_id": f"{record.time_ms}virtual{number:08d}",
@@ -171,7 +171,7 @@ class RecordDesk:
 
     def _log_row(self, record: ReportedRecord, *, finger: str = "") -> dict[str, object]:
         """As in the document's samples: one object instead of a list, and whole seconds."""
-        user, credential = self._whose(record)
+        user, credential = self.whose(record)
         code = finger if finger and record.code == "unlock_fingerprint" else record.code
         row: dict[str, object] = {
             "status": {"code": code, "value": _as_text(record.value)},
@@ -184,14 +184,15 @@ class RecordDesk:
         return row
 
     def _is_under_duress(self, record: ReportedRecord) -> bool:
-        _, credential = self._whose(record)
+        _, credential = self.whose(record)
         return credential is not None and credential.attr == 1
 
     def _under_duress(self, record: ReportedRecord) -> ReportedRecord:
         """As in the document's sample: which credential it was."""
         return replace(record, code=_DURESS, value=f"{record.code}-{int(record.value):02d}")
 
-    def _whose(self, record: ReportedRecord) -> tuple[CloudUser | None, CloudCredential | None]:
+    def whose(self, record: ReportedRecord) -> tuple[CloudUser | None, CloudCredential | None]:
+        """Whose credential it was, and which; by the numbers of now."""
         for user in self.users.get(record.device_id, []):
             for one in user.credentials:
                 if (one.dp_code, one.unlock_sn) == (record.code, record.value):

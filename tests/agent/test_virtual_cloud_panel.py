@@ -140,6 +140,28 @@ async def test_a_card_is_given_to_a_member_and_renamed() -> None:
             await panel(there, "device.lock.temppwd.name.update", version="2.0", pwdId=1, name="x")
 
 
+async def test_openings_and_alarms_are_told_by_their_datapoints() -> None:
+    async with world() as there:
+        for code, value, at in (
+            ("unlock_fingerprint", 2, 3), ("unlock_card", 9, 2), ("alarm_lock", "low_battery", 1)
+        ):  # fmt: skip
+            record = ReportedRecord(
+                device_id=DEVICE, code=code, value=value, time_ms=(NOW + at) * 1000
+            )
+            there.cloud.records.planted.append(record)
+        page = await panel(there, "scale.history.list", dpIds=[12, 15], limit=1)
+        (row,) = page["datas"]
+        assert (row["dps"], row["userName"]) == ([{"12": "2"}], "James")
+        assert (page["has_more"], page["total"]) == (True, 2)
+        page = await panel(there, "scale.history.list", dpIds=[12, 15], offset=1)
+        assert [one["dps"] for one in page["datas"]] == [[{"15": "9"}]]
+        since = {"startTime": (NOW + 3) * 1000}
+        page = await panel(there, "scale.history.list", dpIds=[12, 15, 99], **since)
+        assert page["total"] == 1
+        page = await panel(there, "device.lock.alarm.list", dpIds=[21])
+        assert [one["dps"] for one in page["datas"]] == [[{"21": "low_battery"}]]
+
+
 async def test_five_wrong_gestures_are_too_many() -> None:
     async with world() as there:
 
