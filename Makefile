@@ -22,7 +22,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test pytest test-bluez test-page deb lint format bench fuzz lock clean
+.PHONY: help venv demo test pytest test-bluez test-page test-systemd deb lint format bench fuzz lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ test: lint pytest  ## everything that must hold: style, types, tests
 
 pytest: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile \
-		--ignore=tests/bench --ignore=tests/page
+		--ignore=tests/bench --ignore=tests/page --ignore=tests/systemd/booted
 	$(BIN)/python -m pytest tests/bench
 
 # The image is made from Debian packages, which apt-get fetches where it may.
@@ -52,6 +52,16 @@ test-page: $(PAGE_INSTALLED)  ## the page for people in a real browser before th
 # Built with Debian's own python3, which it runs on; PYTHON only brings pip.
 deb:  ## the Debian package, for the Debian and the architecture of this machine: build/*.deb
 	PYTHON=$(PYTHON) systemd/debian/build.sh build
+
+# Debian, root and a kernel that lets nspawn boot; where one is missing the tests are skipped, and
+# say so. A root is made once, which takes half a minute; where it is kept is anybody's choice.
+SYSTEMD_ROOTS ?= build/systemd-root
+test-systemd: $(INSTALLED)  ## the package under a booted systemd, in a container
+	root=$$(tests/systemd/booted/root.sh $(SYSTEMD_ROOTS)) || true; \
+		package=$(or $(BLEAGENT_DEB),$$(PYTHON=$(PYTHON) systemd/debian/build.sh build)) || true; \
+		image=$$(SUITE=$(SUITE) tests/bluez/appliance/build.sh build/bluez-vm) || true; \
+		BLEAGENT_SYSTEMD_ROOT=$$root BLEAGENT_DEB=$$package BLUEZ_VM_IMAGE=$$image \
+		$(BIN)/python -m pytest tests/systemd/booted
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .

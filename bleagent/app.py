@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,7 +52,7 @@ from .pushing import Pushing
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
 from .reloading import Reloading
-from .retention import forget_operations
+from .retention import forget_operations, keep_room
 from .session import LinkPorts
 from .sharing import Sharings
 from .stall import StallWatch
@@ -181,7 +182,7 @@ async def _serve(
         )
         for job in (
             audit.run, stall.run, metrics.readiness.run, watchdog.run, offline.run, carrying.run,
-            pushing.run,
+            pushing.run, partial(keep_room, store.reserve),
         ):  # fmt: skip
             tasks.start_soon(job)
         tasks.start_soon(_keep_time, config, cloud, clock, store, supervisor.time_known)

@@ -1,4 +1,4 @@
-"""Forgetting operations that nobody needs any more, when no door waits (safety F1, H2)."""
+"""What operations need of the disk: old ones are forgotten, and room is kept (safety F1, H2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import anyio
 import structlog
 
 from . import logs
-from .errors import StoreError
+from .errors import StoreError, StoreFull
 from .ports import Clock
 
 log = structlog.get_logger()
@@ -18,6 +18,23 @@ EACH = 3600.0
 """Seconds between two times."""
 PAUSE = 1.0
 """Seconds between two commits of one time."""
+
+
+LOOK = 60.0
+"""Seconds between two looks at the room that is kept."""
+
+
+class Room(Protocol):
+    """Room on the disk that is kept for operations."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it is; not where they needed it."""
+        ...
+
+    async def fill(self) -> None:
+        """Take it, where it is not held and there is plenty."""
+        ...
 
 
 class OperationBook(Protocol):
@@ -47,3 +64,17 @@ async def forget_operations(
         except Exception as error:  # noqa: BLE001 - a fault of ours; doors open all the same
             log.error("operations.fault", **logs.fault(error))  # noqa: TRY400 - without its message
         await anyio.sleep(EACH if clock.trusted else PAUSE)
+
+
+async def keep_room(room: Room) -> None:
+    """Take it again where it was needed and there is plenty, until cancelled; the log says so."""
+    held = True
+    while True:
+        await room.fill()
+        if room.held != held:
+            held = room.held
+            if held:
+                log.info("reserve.held")
+            else:
+                log.warning("reserve.not_held", advice=StoreFull.advice)
+        await anyio.sleep(LOOK)

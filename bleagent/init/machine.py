@@ -20,7 +20,7 @@ from .places import Place
 from .plan import Answers, Home, config_text, home, new_line, wanted
 from .sealing import SystemdCreds
 
-CONFIG_MODE, SECRET_MODE, DROP_IN_MODE = 0o644, 0o600, 0o600
+CONFIG_MODE, SECRET_MODE, DROP_IN_MODE = 0o644, 0o600, 0o644
 SECRET_FOLDER_MODE = 0o700
 
 

@@ -61,7 +61,7 @@ def test_the_service_gets_a_configuration_its_secrets_and_who_hands_them_over(
     assert [user.user for user in config.http.users] == ["root"]
     assert {path: mode for path, (_, mode) in tree(tmp_path).items()} == {
         CONFIG: 0o644,
-        DROP_IN: 0o600,
+        DROP_IN: 0o644,
         **{
             f"{CREDENTIALS}/{name}": 0o600
             for name in (

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bleagent.errors import StoreFull
-from bleagent.retention import EACH, PAUSE, forget_operations
+from bleagent.retention import EACH, LOOK, PAUSE, forget_operations, keep_room
 from bleagent.simulator.fakes import LoopClock
 from tests.agent.world import World, rehearse
 
@@ -105,3 +105,35 @@ def test_what_fails_is_said_and_tried_again(error: Exception) -> None:
         assert [one["event"].startswith("operations.") for one in told] == [True]
 
     forgetting(story)
+
+
+class Space:
+    """Taken where there is ``plenty``."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self.plenty = True
+
+    async def fill(self) -> None:
+        self.held = self.held or self.plenty
+
+
+def test_room_is_taken_again_and_the_log_says_when_there_is_none() -> None:
+    space = Space()
+
+    async def main(world: World) -> None:
+        del world
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keep_room, space)
+            await anyio.sleep(1)
+            assert space.held
+            space.held = space.plenty = False  # an opening needed it
+            await anyio.sleep(3 * LOOK)
+            space.plenty = True
+            await anyio.sleep(LOOK)
+            assert space.held
+            tasks.cancel_scope.cancel()
+
+    with capture_logs() as logs:
+        rehearse(main)
+    assert [one["event"] for one in logs] == ["reserve.not_held", "reserve.held"]

@@ -6,7 +6,8 @@ grows: raw reports, the records in them and how far each was carried; and who di
 ``webhooks.db``, where there are subscriptions, has how far each of them is, and ``passwords.db``,
 where temporary passwords are brought to locks or their upkeep is kept, how far that has come. So a
 full or damaged one of these never keeps a door shut, and each has a worker thread of its own, so
-that a slow write of the one does not delay the others (safety H2).
+that a slow write of the one does not delay the others (safety H2). Nor does a disk that something
+else has filled keep one shut: ``reserve`` is room for ``operations.db`` alone.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from .passwords import QUOTA as PASSWORD_PAGES
 from .passwords import SqlitePasswords
 from .record_keeping import Adopted
 from .records import SqliteRecords
+from .reserve import Reserve
 from .rotation import (
     OPERATIONS,
     one_of_each_version,
@@ -151,6 +153,8 @@ class SqliteStore:
     ) -> None:
         folder = directory.path
         boot_id = kernel_boot_id() if boot_id is None else boot_id
+        self.reserve = Reserve(folder, lambda: free(folder))
+        self.reserve.make_room()
         self._operations = Database.open(
             folder, "operations", max_pages=operations_pages, utcnow=utcnow
         )
@@ -166,12 +170,15 @@ class SqliteStore:
             opened.callback(self._passwords.close)
             self._vault, self.sealed_anew = self._open_vault(vault)
             opened.pop_all()
+        self._operations.room = self.reserve.make_room
+        for grown in self._databases[1:]:
+            grown.room = self.reserve.leave_room
         self.unopened = 0
         """Reports whose key is not here, as far as ``seal_reports_anew`` found them."""
         self.ledger = SqliteLedger(
             self._operations,
             boot_id=boot_id,
-            free_bytes=lambda: free(folder),
+            free_bytes=self.reserve.free,
             boottime=boottime,
         )
         self.memory = SqliteLockMemory(self._operations, self._vault)

@@ -36,8 +36,11 @@ class Database:
 
     ``max_pages`` is a quota in pages of 4096 bytes. A change that was asked for happens whole
     or not at all, and is on disk when the call returns (WAL with synchronous=FULL). A caller
-    that is cancelled either has not started or waits for the end.
+    that is cancelled either has not started or waits for the end. ``room`` is asked first, in
+    the database's thread; it may raise StoreFull.
     """
+
+    room: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
@@ -98,7 +101,12 @@ class Database:
             StoreDamaged: the file cannot be read any more.
             StoreError: anything else; nothing has changed.
         """
-        return await self._run(work, "BEGIN IMMEDIATE")
+
+        def with_room(connection: sqlite3.Connection) -> T:
+            self.room()
+            return work(connection)
+
+        return await self._run(with_room, "BEGIN IMMEDIATE")
 
     async def execute(self, statement: str, *values: object) -> None:
         """Run one statement as a transaction; as ``write``."""
