@@ -258,7 +258,7 @@ async def test_every_code_is_asked_for_that_anybody_may_have_reported() -> None:
     assert set(cloud.codes) == {*STANDARD_CODES.values(), "unlock_own", "dp_99"} - NEVER
 
 
-@pytest.mark.parametrize("kind", NEVER_TOLD_BACK)
+@pytest.mark.parametrize("kind", sorted(NEVER_TOLD_BACK))
 async def test_no_word_about_credentials_is_told_back_and_none_is_missed(kind: RecordKind) -> None:
     told = (has(UNIX, "AAAU", STANDARD_CODES[kind]), has(UNIX, "AAAU", "my"))
     cloud = FakeCloud(ReadBack(records=told))
