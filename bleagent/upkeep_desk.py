@@ -26,8 +26,8 @@ T0_STALE = 2 * 3600.0
 """Seconds for which the cloud's word about T0 holds."""
 WANTED_STALE = 900.0
 """Seconds for which its wish for a list holds, where a visit could not fulfil it."""
-LAST_T0 = 10**10
-"""A T0 has ten digits."""
+T0_AHEAD = 24 * 3600.0
+"""Seconds by which the cloud's date may be before ours; no lock was paired in times to come."""
 
 
 class UpkeepBook(Protocol):
@@ -134,7 +134,7 @@ class UpkeepDesk:
         """The cloud says when the lock was paired last; None: it does not know."""
         self._asked_at, self.cloud_error = self._clock.unix(), None
         self._t0 = None
-        if seconds is not None and 0 < seconds < LAST_T0:
+        if seconds is not None and 0 < seconds <= self._clock.unix() + T0_AHEAD:
             self._t0 = Secret(OfflineT0(seconds).to_bytes()), self._clock.now()
         self.tell_change()
 
