@@ -19,9 +19,11 @@ from .files import OPEN, Change, read
 from .places import Place
 from .plan import Answers, Home, config_text, home, new_line, wanted
 from .sealing import SystemdCreds
+from .trust import require_within
 
 CONFIG_MODE, SECRET_MODE, DROP_IN_MODE = 0o644, 0o600, 0o644
 SECRET_FOLDER_MODE = 0o700
+_AS_IT_IS = "surrogateescape"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,10 +61,11 @@ class Machine:
             InitError: it cannot be read.
             ConfigError: it is wrong: whoever wrote it knows what was meant.
         """
-        found = read(self.place.here(self.place.config))
+        path = self._here(self.place.config)
+        found = read(path)
         if found is None:
             return None, None
-        return found.decode("utf-8", "replace"), load_config(self.place.here(self.place.config))
+        return found.decode("utf-8", "replace"), load_config(path)
 
     def secret(self, source: SecretSource | None) -> Secret | None:
         """What is kept there now, if anybody can tell."""
@@ -71,9 +74,9 @@ class Machine:
         return self._current(home(source, self.place, self.drop_in()))
 
     def drop_in(self) -> str:
-        """The text that hands credentials over, as it is there."""
+        """The text that hands credentials over, as it is there, in whatever encoding."""
         path = self.place.drop_in
-        return "" if path is None else (read(self.place.here(path)) or b"").decode()
+        return "" if path is None else (read(self._here(path)) or b"").decode(errors=_AS_IT_IS)
 
     def prepare(self, answers: Answers) -> Prepared:
         """Compare what is to be with what is there. Writes nothing.
@@ -93,12 +96,12 @@ class Machine:
                 at = Home(path=line.path, credential=line.name, encrypted=line.encrypted)
             current = self._current(at)
             if current is not None and one.value in (None, current):
-                found.kept.append(self.place.here(at.path))
+                found.kept.append(self._here(at.path))
                 continue
             content = self._sealed(at, one.value or self._draw(), one.what)
             self._change(found, at.path, content, one.what, SECRET_MODE, SECRET_FOLDER_MODE)
         if self.place.drop_in is not None:
-            more = with_credentials(drop_in, lines).encode()
+            more = with_credentials(drop_in, lines).encode(errors=_AS_IT_IS)
             self._change(found, self.place.drop_in, more, "hands the secrets over", DROP_IN_MODE)
         self._change(found, self.place.config, text.encode(), "the configuration", CONFIG_MODE)
         if lines and not self._can_seal() and self._sealing is not None:
@@ -106,6 +109,10 @@ class Machine:
         return found
 
     # -- one of it
+
+    def _here(self, path: Path) -> Path:
+        """A path of the gateway as this machine has it. Raises InitError."""
+        return require_within(self.place.here(path), self.place.root)
 
     def _change(
         self,
@@ -116,7 +123,13 @@ class Machine:
         mode: int,
         folder_mode: int = OPEN,
     ) -> None:
-        here = self.place.here(path)
+        here = self._here(path)
+        if here in (one.path for one in found.changes):
+            raise InitError(
+                f"the {told} and another secret in {here}",
+                "a place for each",
+                f"give it another name in {self.place.config}",
+            )
         before = read(here)
         if before == content:
             found.kept.append(here)
@@ -140,7 +153,7 @@ class Machine:
                 raise type(error)(told) from None
 
     def _current(self, at: Home) -> Secret | None:
-        content = read(self.place.here(at.path))
+        content = read(self._here(at.path))
         if content is None or not content:
             return None
         if not at.encrypted:
