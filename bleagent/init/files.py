@@ -37,6 +37,8 @@ class Change:
     mode: int
     told: str
     new: bool
+    before: bytes | None = field(default=None, repr=False)
+    """What was there when this was made up, where that has to be so still."""
     folder_mode: int = OPEN
     """Of its folder, where that has to be made."""
 
@@ -73,6 +75,7 @@ def write(changes: Sequence[Change]) -> None:
             try:
                 if path.is_dir():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                _require_unchanged(change, path)
                 _make_folder(path.parent, change.folder_mode)
                 _write(draft, change, path)
             except OSError as error:
@@ -110,6 +113,13 @@ def _sync(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def _require_unchanged(change: Change, path: Path) -> None:
+    """Somebody may have edited it while the questions were asked."""
+    edited = change.before is not None and read(path) != change.before
+    if edited or (change.new and path.exists()):
+        raise InitError(f"{path} changed since it was read", "it as it was", "run this again")
 
 
 def _make_folder(folder: Path, mode: int) -> None:

@@ -137,20 +137,30 @@ class Machine:
         found.changes.append(
             Change(
                 path=here, content=content, mode=mode, folder_mode=folder_mode, told=told,
-                new=before is None,
+                new=before is None, before=before,
             )
         )  # fmt: skip
 
     def _meaning(self, text: str) -> Config:
-        """Read back what would be written. Raises ConfigError with the place it would have."""
-        with tempfile.TemporaryDirectory() as folder:
-            draft = Path(folder) / "config.toml"
-            draft.write_text(text, encoding="utf-8")
-            try:
-                return load_config(draft)
-            except ConfigError as error:
-                told = str(error).replace(str(draft), str(self.place.config))
-                raise type(error)(told) from None
+        """Read back what would be written.
+
+        Raises:
+            ConfigError: with the place that it would have.
+            InitError: there is no room to try it.
+        """
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                draft = Path(folder) / "config.toml"
+                draft.write_text(text, encoding="utf-8")
+                try:
+                    return load_config(draft)
+                except ConfigError as error:
+                    told = str(error).replace(str(draft), str(self.place.config))
+                    raise type(error)(told) from None
+        except OSError as error:
+            raise InitError(
+                f"{error.strerror} where the configuration is tried", "a little room", "df -h /tmp"
+            ) from None
 
     def _current(self, at: Home) -> Secret | None:
         content = read(self._here(at.path))

@@ -225,3 +225,27 @@ def test_a_user_without_a_name_is_asked_for_one(
     flow = Flow(Options(directory=tmp_path, yes=True))
     with pytest.raises(InitError, match="expected whose programs"):
         flow._users(None)
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InitError, match="No space left"):
+        service(tmp_path).prepare(answers())
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_somebody_writes_while_it_asks_is_not_lost(tmp_path: Path, there: bool) -> None:
+    machine = service(tmp_path)
+    if there:
+        written(machine, answers())
+    prepared = machine.prepare(answers(FRONT, BACK, configured="front" if there else ""))
+    config = tmp_path / CONFIG
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("# mine\n")
+    before = tree(tmp_path)
+    with pytest.raises(InitError, match="changed since it was read"):
+        files.write(prepared.changes)
+    assert tree(tmp_path) == before
