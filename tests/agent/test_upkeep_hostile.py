@@ -13,17 +13,17 @@ from bleagent.passwords import Doing, State
 from bleagent.policy import Connection
 from bleagent.questions import MOST_REPLIES
 from bleagent.simulator.faults import Faults, WriteFault
-from bleagent.upkeep import Progress, Subject, Wanted
-from bleagent.upkeep_desk import UpkeepDesk
+from bleagent.upkeep import Progress, Subject, Wanted, digest_of
+from bleagent.upkeep_desk import UpkeepDesk, digest_of_t0
 from bleagent.upkeep_duty import LONGEST_LIST
 from bleagent.upkeep_look import UpkeepLooks
-from protocol import DpName
+from protocol import DpName, Secret
 from protocol import events as ev
 from protocol.credential_list import SyncPage
 from protocol.credentials import Method
 from protocol.credits import Origin
 from tests.agent.password_world import Passwords
-from tests.agent.upkeep_world import ASKED, EVERY_KIND, PAIRED, T0, MemoryUpkeep, Upkept
+from tests.agent.upkeep_world import ASKED, EVERY_KIND, KEY, PAIRED, T0, MemoryUpkeep, Upkept
 from tests.agent.world import DOOR, World, rehearse
 
 WISH = Wanted(ASKED, EVERY_KIND)
@@ -148,7 +148,7 @@ def test_what_is_kept_of_one_lock_and_cannot_be_read_stops_no_other() -> None:
         on = Upkept(world)
         broken = MemoryUpkeep(fails=True)
         calls = CallsBeside(world.tasks, "passwords")
-        desk = UpkeepDesk("broken", broken, calls, world.clock, on.cloud.wanted)
+        desk = UpkeepDesk("broken", KEY, broken, calls, world.clock, on.cloud.wanted)
         on.looks = UpkeepLooks(
             {"broken": desk, DOOR: on.desk}, on.cloud, world.clock, on._visit, lambda *_: None
         )
@@ -156,5 +156,22 @@ def test_what_is_kept_of_one_lock_and_cannot_be_read_stops_no_other() -> None:
         await on.quiet()
         assert desk.state().last_error == StoreError.code
         assert on.app.flash.t0 == PAIRED
+
+    rehearse(main)
+
+
+def test_what_is_kept_of_t0_is_found_by_nobody_who_tries_all() -> None:
+    """It has ten digits: a plain digest is turned back in minutes."""
+    others = Secret("another lock's key")
+    digits = Secret(str(PAIRED))
+    assert digest_of_t0(digits, KEY) != digest_of_t0(digits, others)
+
+    async def main(world: World) -> None:
+        world.clock.trusted = True
+        on = Upkept(world)
+        await on.look()
+        kept = on.book.rows[DOOR, Subject.T0].digest
+        assert kept == digest_of_t0(digits, KEY)
+        assert kept != digest_of([str(PAIRED).encode()])
 
     rehearse(main)
