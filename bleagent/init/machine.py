@@ -74,9 +74,17 @@ class Machine:
         return self._current(home(source, self.place, self.drop_in()))
 
     def drop_in(self) -> str:
-        """The text that hands credentials over, as it is there, in whatever encoding."""
+        """All that hands credentials over, as systemd reads it: a unit of the owner's, drop-ins."""
         path = self.place.drop_in
-        return "" if path is None else (read(self._here(path)) or b"").decode(errors=_AS_IT_IS)
+        if path is None:
+            return ""
+        folder = self._here(path.parent)
+        places = (folder.with_suffix(""), *sorted(folder.glob("*.conf")))
+        return "\n".join(self._text(one) for one in places)
+
+    def _text(self, here: Path) -> str:
+        """In whatever encoding; nothing where there is none."""
+        return (read(here) or b"").decode(errors=_AS_IT_IS)
 
     def prepare(self, answers: Answers) -> Prepared:
         """Compare what is to be with what is there. Writes nothing.
@@ -100,9 +108,11 @@ class Machine:
                 continue
             content = self._sealed(at, one.value or self._draw(), one.what)
             self._change(found, at.path, content, one.what, SECRET_MODE, SECRET_FOLDER_MODE)
-        if self.place.drop_in is not None:
-            more = with_credentials(drop_in, lines).encode(errors=_AS_IT_IS)
-            self._change(found, self.place.drop_in, more, "hands the secrets over", DROP_IN_MODE)
+        if (place := self.place.drop_in) is not None:
+            own = with_credentials(self._text(self._here(place)), lines)
+            if own:  # else another one hands them all over
+                more = own.encode(errors=_AS_IT_IS)
+                self._change(found, place, more, "hands the secrets over", DROP_IN_MODE)
         self._change(found, self.place.config, text.encode(), "the configuration", CONFIG_MODE)
         if lines and not self._can_seal() and self._sealing is not None:
             found.plain = self._sealing.wrong

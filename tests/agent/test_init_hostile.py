@@ -12,6 +12,7 @@ import pytest
 
 from bleagent.init import files, places, telling
 from bleagent.init.air import sorted_out
+from bleagent.init.drop_in import credentials_in
 from bleagent.init.faults import InitError
 from bleagent.init.flow import Flow, Options
 from bleagent.init.locks import Candidate
@@ -249,3 +250,25 @@ def test_what_somebody_writes_while_it_asks_is_not_lost(tmp_path: Path, there: b
     with pytest.raises(InitError, match="changed since it was read"):
         files.write(prepared.changes)
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["bleagent.service.d/override.conf", "bleagent.service"])
+def test_what_another_drop_in_hands_over_is_known(tmp_path: Path, name: str) -> None:
+    """That one wins: what is written beside it is read by nobody, and the door stays shut."""
+    machine = service(tmp_path)
+    written(machine, answers())
+    lines = (tmp_path / DROP_IN).read_text()
+    (tmp_path / DROP_IN).unlink()
+    theirs = tmp_path / "etc/systemd/system" / name
+    theirs.write_text(lines)
+    before = tree(tmp_path)
+    assert machine.prepare(answers(configured="front")).changes == []
+    bound_anew = replace(FRONT, local_key=Secret("another-key-0123"))
+    written(machine, answers(bound_anew, BACK, configured="front"))
+    after = tree(tmp_path)
+    assert {path for path in before if before[path] != after[path]} == {
+        CONFIG, f"{CREDENTIALS}/front.local-key"
+    }  # fmt: skip
+    assert set(credentials_in((tmp_path / DROP_IN).read_text())) == {
+        "back.local-key", "back.sec-key"
+    }  # fmt: skip
