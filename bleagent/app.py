@@ -126,7 +126,7 @@ async def _serve(
         memory = HeldMemory(store.memory)
         carrying = Carrying(config, found, store, cloud, clock, watching.records, audit, bell.ring)
         records = carrying.ports(memory, tasks)
-        syncing = Syncing(config, store, cloud, clock, tasks, audit)
+        syncing = Syncing(config, found.locks, store, cloud, clock, tasks, audit)
 
         def links_over(radio: LockRadio) -> LinkPorts:
             return LinkPorts(

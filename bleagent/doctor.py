@@ -265,7 +265,9 @@ def restart(machine: Machine) -> list[Check]:
         return [ok(name, f"Restart={found}", expected)]
     mend = (
         f"mkdir -p {DROP_INS}\n"
-        f"printf '[Service]\\nRestart=on-failure\\nRestartSec=1\\n' > {DROP_INS}/restart.conf\n"
+        "printf '[Unit]\\nStartLimitIntervalSec=0\\n"
+        "[Service]\\nRestart=on-failure\\nRestartSec=1\\n' "
+        f"> {DROP_INS}/restart.conf\n"
         "systemctl daemon-reload"
     )
     return [warn(name, "nobody starts it again when it dies", expected, mend)]

@@ -22,6 +22,8 @@ from .visit import Visit
 
 REPLY = 5.0
 """Seconds for the lock's word; recorded locks answer at once."""
+MOST_REPLIES = 64
+"""Replies that may wait for whoever asked; a list of which one is dropped lacks a page."""
 STORING = 5.0
 """Seconds for the disk to take it; nobody stays at a lock for longer because of it."""
 
@@ -85,6 +87,8 @@ class Questions:
         self._in_use = True  # until the connection is said to be free
         self._asked: tuple[int, int] | None = None
         """The datapoint whose replies are waited for, and the question's number."""
+        self._given_up: set[int] = set()
+        """Datapoints of which an answer may still come: nobody could tell whose it is."""
         self._replies: list[Reply] = []
         self._refused: int | None = None
         self._heard = anyio.Event()
@@ -115,7 +119,8 @@ class Questions:
         match event:
             case ev.Reported(report=report) if report.time is None:
                 said = [one.data for one in report.datapoints if one.id == number]
-                self._replies += [Reply(event, data) for data in said]
+                room = MOST_REPLIES - len(self._replies)
+                self._replies += [Reply(event, data) for data in said[:room]]
             case ev.Answered(sn=answered, status=status) if answered == sn and status:
                 self._refused = status
             case _:
@@ -123,8 +128,16 @@ class Questions:
         self._heard.set()
 
     async def write(self, datapoint: Datapoint) -> None:
-        """Ask; replies to an older question are forgotten. Raises GivesWay, LinkError."""
+        """Ask; replies to an older question are forgotten.
+
+        Raises:
+            GivesWay: somebody uses the connection.
+            LinkTimeout: it was asked about before, and given up.
+            LinkError: the link ended.
+        """
         central = self._client.central
+        if datapoint.id in self._given_up:
+            raise LinkTimeout("the lock has not answered an older question about this")
 
         def make() -> Outgoing:
             outgoing = central.write_datapoint(datapoint, self._clock.now())
@@ -133,6 +146,14 @@ class Questions:
 
         self._asked, self._replies, self._refused = None, [], None
         await self._send(make)
+
+    def give_up(self) -> None:
+        """The answer to the last question is not waited for any more, and may come all the same.
+
+        On this connection its datapoint is not asked about again.
+        """
+        if self._asked is not None:
+            self._given_up.add(self._asked[0])
 
     async def acknowledge(self, reply: Reply) -> None:
         """Let the next page come; nothing where the lock wants no word. Raises GivesWay."""

@@ -105,6 +105,7 @@ class PasswordDuty:
                 await changed.wait()
         except Exception as error:  # noqa: BLE001 - whatever it is, the door opens
             desk.lock_error = code_of(error)
+            self._questions.give_up()
         finally:
             self._over = True
             self._wake()

@@ -9,11 +9,14 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from protocol import Secret
+
 from .adapters.sqlite_store import SqliteStore
 from .audit import Audit
 from .beside import CallsBeside
 from .cloud.client import CloudClient
 from .config.file import Config
+from .model import LockFacts
 from .password_desk import PasswordDesk, SyncState
 from .passwords import Item
 from .policy import PasswordDelivery, Upkeep
@@ -53,6 +56,7 @@ class Syncing:
     def __init__(
         self,
         config: Config,
+        locks: Mapping[str, LockFacts],
         store: SqliteStore,
         cloud: CloudClient,
         clock: Clock,
@@ -67,8 +71,8 @@ class Syncing:
         }
         self._upkeep = {
             name: UpkeepDesk(
-                device_id, store.upkeep, calls, clock, partial(self._wanted, name),
-                partial(self._noted, name),
+                device_id, locks[name].keys.local_key or Secret(""), store.upkeep, calls, clock,
+                partial(self._wanted, name), partial(self._noted, name),
             )
             for name, device_id in self._kept_up.items()
         }  # fmt: skip

@@ -5,8 +5,10 @@ Shared by whoever asks the cloud and by the visits to the lock.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from math import inf
 from typing import Protocol
 
@@ -18,7 +20,7 @@ from protocol.records import OfflineT0
 from .beside import CallsBeside
 from .errors import AgentError, CloudError
 from .ports import Clock
-from .upkeep import LIST_APART, Note, Progress, Subject, Wanted, digest_of, is_due, is_told
+from .upkeep import LIST_APART, Note, Progress, Subject, Wanted, is_due, is_told
 
 PATIENCE = 5.0
 """Seconds for the disk, and for the cloud; nobody stays at a lock for longer because of them."""
@@ -26,8 +28,8 @@ T0_STALE = 2 * 3600.0
 """Seconds for which the cloud's word about T0 holds."""
 WANTED_STALE = 900.0
 """Seconds for which its wish for a list holds, where a visit could not fulfil it."""
-LAST_T0 = 10**10
-"""A T0 has ten digits."""
+T0_AHEAD = 24 * 3600.0
+"""Seconds by which the cloud's date may be before ours; no lock was paired in times to come."""
 
 
 class UpkeepBook(Protocol):
@@ -63,13 +65,14 @@ class UpkeepState:
 class UpkeepDesk:
     """The upkeep of one lock.
 
-    ``lock`` is what it is known by for good. ``wanted`` asks the cloud whether it wants a list now;
-    ``noted`` is told what changed, when that is on disk.
+    ``lock`` is what it is known by for good, ``key`` its local key. ``wanted`` asks the cloud
+    whether it wants a list now; ``noted`` is told what changed, when that is on disk.
     """
 
     def __init__(
         self,
         lock: str,
+        key: Secret,
         book: UpkeepBook,
         calls: CallsBeside,
         clock: Clock,
@@ -77,6 +80,7 @@ class UpkeepDesk:
         noted: Callable[[Note], None] = lambda _: None,
     ) -> None:
         self._lock = lock
+        self._key = key
         self._book = book
         self._calls = calls
         self._clock = clock
@@ -116,7 +120,7 @@ class UpkeepDesk:
         note = self.note_of(Subject.T0)
         if self._t0 is None:
             return note
-        digest = _digest_of(self._t0[0])
+        digest = digest_of_t0(self._t0[0], self._key)
         if note is not None and note.digest == digest:
             return note
         at = self._asked_at or self._clock.unix()
@@ -134,7 +138,7 @@ class UpkeepDesk:
         """The cloud says when the lock was paired last; None: it does not know."""
         self._asked_at, self.cloud_error = self._clock.unix(), None
         self._t0 = None
-        if seconds is not None and 0 < seconds < LAST_T0:
+        if seconds is not None and 0 < seconds <= self._clock.unix() + T0_AHEAD:
             self._t0 = Secret(OfflineT0(seconds).to_bytes()), self._clock.now()
         self.tell_change()
 
@@ -172,7 +176,8 @@ class UpkeepDesk:
         if self._clock.now() - at > T0_STALE:
             return None
         note = self._notes.get(Subject.T0)
-        return None if is_told(note, _digest_of(digits), self._clock.unix()) else digits
+        digest = digest_of_t0(digits, self._key)
+        return None if is_told(note, digest, self._clock.unix()) else digits
 
     @property
     def list_is_due(self) -> bool:
@@ -226,5 +231,9 @@ class UpkeepDesk:
         changed.set()
 
 
-def _digest_of(digits: Secret) -> str:
-    return digest_of([digits.reveal()])
+def digest_of_t0(digits: Secret, key: Secret) -> str:
+    """32 hexadecimal digits that stand for a T0.
+
+    Without the lock's key nobody finds it by trying all numbers of ten digits.
+    """
+    return hmac.new(key.reveal(), b"T0" + digits.reveal(), sha256).hexdigest()[:32]

@@ -154,6 +154,7 @@ class UpkeepDuty:
             await duty(desk)
         except (LinkTimeout, RemoteProtocolError) as error:
             desk.lock_error = code_of(error)
+            self._questions.give_up()
             await desk.keep(silenced(desk.beginning(subject), self._clock.unix()))
         except QuestionRefused as error:
             desk.lock_error = error.code
@@ -217,6 +218,8 @@ class UpkeepDuty:
         entries: dict[int, tuple[SyncEntry, ...]] = {}
         while True:
             reply = await self._questions.next_reply(min(self._clock.now() + REPLY, end))
+            if self._clock.now() > end:
+                raise LinkTimeout("the lock's list does not end")
             page, said = read_sync(reply.data), Datapoint.raw(number, reply.data)
             if not isinstance(page, SyncEnd):
                 pages[page.number], entries[page.number] = said, page.entries

@@ -63,21 +63,35 @@ class UpkeepLooks:
 
     async def look(self) -> bool:
         """Look once, and ask for a visit where T0 waits; whether everything could be seen."""
+        opened = [lock for lock, desk in self._desks.items() if await self._open(lock, desk)]
         try:
-            for desk in self._desks.values():
-                await desk.open()
-            told = await self._source.paired_at()
+            told = await self._source.paired_at() if opened else {}
         except Exception as error:  # noqa: BLE001 - whatever it is; doors open all the same
-            for lock, desk in self._desks.items():
-                desk.cloud_error = error.code if isinstance(error, AgentError) else AgentError.code
-                if not isinstance(error, AgentError):
-                    self._fault(lock, error)
+            for lock in opened:
+                self._failed(lock, error)
             return False
-        for lock, desk in self._desks.items():
+        for lock in opened:
+            desk = self._desks[lock]
             desk.told_t0(told.get(lock))
             if desk.t0 is not None:
                 self._ask_for_visit(lock)
+        return len(opened) == len(self._desks)
+
+    async def _open(self, lock: str, desk: UpkeepDesk) -> bool:
+        """What is kept of one lock and cannot be read stops no other."""
+        try:
+            await desk.open()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(lock, error)
+            return False
         return True
+
+    def _failed(self, lock: str, error: Exception) -> None:
+        if isinstance(error, AgentError):
+            self._desks[lock].cloud_error = error.code
+            return
+        self._desks[lock].cloud_error = AgentError.code
+        self._fault(lock, error)
 
     def _ask_for_visit(self, lock: str) -> None:
         now = self._clock.now()

@@ -165,9 +165,14 @@ class CloudClient(RecordCalls, SharingCalls, NamedCalls):
     async def lock_facts(
         self, device_ids: Sequence[str], *, deadline: float | None = None
     ) -> tuple[DeviceFacts, ...]:
-        """``device.getListByIds``: what the cloud knows of these devices, keys included."""
+        """``device.getListByIds``: what the cloud knows of these devices, keys included.
+
+        No opening needs it, and none is stopped where the quota for it is exhausted.
+        """
         params = {"device_ids": ",".join(device_ids)}
-        call = Call(name=LIST_BY_IDS, params=params, path=_DEVICES_PATH, query=params)
+        call = Call(
+            name=LIST_BY_IDS, params=params, path=_DEVICES_PATH, query=params, can_wait=True
+        )
         answer = await self._ask(call, deadline)
         return models.read_devices(answer.result)
 

@@ -103,7 +103,6 @@ def read_devices(result: object) -> tuple[DeviceFacts, ...]:
 
 
 def _device(row: Any) -> DeviceFacts:
-    active = fields.find(row, "active_time")
     return DeviceFacts(
         device_id=fields.identifier(fields.find(row, "id", "device_id"), "id"),
         uuid=fields.text(fields.find(row, "uuid")),
@@ -113,8 +112,16 @@ def _device(row: Any) -> DeviceFacts:
         category=fields.text(fields.find(row, "category")),
         name=fields.text(fields.find(row, "name")),
         online=fields.boolean(fields.find(row, "online", "is_online"), "online"),
-        active_time=None if active in (None, "") else fields.seconds(active, "active_time"),
+        active_time=_active_time(fields.find(row, "active_time")),
     )
+
+
+def _active_time(value: object) -> float | None:
+    """None where it cannot be read: the keys beside it and other devices are of use."""
+    try:
+        return fields.seconds(value, "active_time")
+    except BadAnswer:
+        return None
 
 
 def _secret(value: object) -> Secret | None:

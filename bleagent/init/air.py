@@ -59,14 +59,19 @@ async def hear(devices: Iterable[DeviceFacts], seconds: float) -> Air:
 
 
 def sorted_out(found: Iterable[Nearby]) -> Air:
-    """The account's locks, and others. Who claims to be two locks is believed neither."""
-    known: dict[str, Nearby] = {}
+    """The account's locks, and others.
+
+    Who claims to be two locks is believed neither, and of two who claim to be the same none: an
+    address that is written down is tried first, whoever has it.
+    """
+    claims: dict[str, list[Nearby]] = {}
     strangers = []
     for one in found:
         if len(one.known_as) == 1:
-            known.setdefault(one.known_as[0], one)
+            claims.setdefault(one.known_as[0], []).append(one)
         elif not one.known_as:
             strangers.append(one)
+    known = {lock: who[0] for lock, who in claims.items() if len(who) == 1}
     return Air(known=known, strangers=tuple(strangers))
 
 

@@ -105,7 +105,9 @@ def init(  # noqa: PLR0913 -- options
 
 def _fail(error: AgentError) -> NoReturn:
     from .faults import CloudSaidNo, mend_of  # noqa: PLC0415
+    from .files import PartlyWritten  # noqa: PLC0415
 
-    for line in (*str(error).splitlines(), *mend_of(error).splitlines(), "Nothing was written."):
+    end = [] if isinstance(error, PartlyWritten) else ["Nothing was written."]
+    for line in (*str(error).splitlines(), *mend_of(error).splitlines(), *end):
         typer.echo(f"bleagent init: {printable(line)}", err=True)
     raise typer.Exit(SAID_NO if isinstance(error, CloudSaidNo) else UNUSABLE)

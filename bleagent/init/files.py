@@ -12,23 +12,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .faults import InitError
+from .trust import followed, require_private
 
 OPEN = 0o755
 """Mode of a folder without secrets."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class PartlyWritten(InitError):
+    """What could be put into its place before one could not."""
+
+    code = "init-partly-written"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A file that is to be. Of one that is there, mode and owner stay. ``told``: what it is."""
+    """A file that is to be. ``told``: what it is.
+
+    Of one that is there, mode and owner stay; but what is not for everybody never becomes so.
+    """
 
     path: Path
     content: bytes = field(repr=False)
     mode: int
     told: str
     new: bool
+    before: bytes | None = field(default=None, repr=False)
+    """What was there when this was made up, where that has to be so still."""
     folder_mode: int = OPEN
     """Of its folder, where that has to be made."""
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it is not for everybody."""
+        return not self.mode & stat.S_IRWXO
 
 
 def read(path: Path) -> bytes | None:
@@ -45,17 +62,20 @@ def write(changes: Sequence[Change]) -> None:
     """Write all of them beside their places, then put them there one after the other.
 
     Raises:
-        InitError: one cannot be written; none was.
+        InitError: one cannot be written; none was, if not PartlyWritten.
     """
     drafts: list[tuple[Path, Path]] = []
     try:
         for change in changes:
-            path = change.path.resolve() if change.path.is_symlink() else change.path
+            path = followed(change.path)
+            if change.is_secret:
+                require_private(path.parent)
             draft = path.with_name(f".{path.name}.new")
             drafts.append((draft, path))
             try:
                 if path.is_dir():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                _require_unchanged(change, path)
                 _make_folder(path.parent, change.folder_mode)
                 _write(draft, change, path)
             except OSError as error:
@@ -68,17 +88,38 @@ def write(changes: Sequence[Change]) -> None:
 
 
 def _put(drafts: Sequence[tuple[Path, Path]]) -> None:
-    for draft, path in drafts:
-        try:
+    put: list[str] = []
+    try:
+        for draft, path in drafts:
             draft.replace(path)
-        except OSError as error:
-            raise _trouble(path, error, "a place that can be written") from None
-    for folder in {path.parent for _, path in drafts}:
-        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+            put.append(str(path))
+        for folder in {path.parent for _, path in drafts}:
+            path = folder
+            _sync(folder)
+    except OSError as error:
+        trouble = _trouble(path, error, "a place that can be written")
+        if not put:
+            raise trouble from None
+        raise PartlyWritten(
+            f"{path}: {error.strerror}, when {', '.join(put)} had been written",
+            "a place that can be written",
+            f"{trouble.mend}; then run this again: what is written is found",
+        ) from None
+
+
+def _sync(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _require_unchanged(change: Change, path: Path) -> None:
+    """Somebody may have edited it while the questions were asked."""
+    edited = change.before is not None and read(path) != change.before
+    if edited or (change.new and path.exists()):
+        raise InitError(f"{path} changed since it was read", "it as it was", "run this again")
 
 
 def _make_folder(folder: Path, mode: int) -> None:
@@ -100,7 +141,8 @@ def _write(draft: Path, change: Change, path: Path) -> None:
         out.flush()
         if before is not None and os.geteuid() == 0:
             os.fchown(file, before.st_uid, before.st_gid)
-        os.fchmod(file, change.mode if before is None else stat.S_IMODE(before.st_mode))
+        mode = change.mode if before is None else stat.S_IMODE(before.st_mode)
+        os.fchmod(file, mode & ~stat.S_IRWXO if change.is_secret else mode)
         os.fsync(file)
 
 

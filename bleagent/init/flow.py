@@ -25,7 +25,7 @@ from . import files, places, telling
 from .asking import Asking, base_url, read_secret
 from .cloud_said import ask_cloud
 from .faults import InitError
-from .locks import Candidate, candidates, named_ids, require_usable
+from .locks import Candidate, candidates, named_ids, require_usable, shown
 from .look import Account
 from .machine import Machine, Prepared
 from .plan import Answers
@@ -201,7 +201,7 @@ class Flow:
         named = []
         for one in picked:
             taken.discard(one.name)
-            question = f"Name of {printable(one.device.name) or one.device.device_id} here"
+            question = f"Name of {shown(one.device)} ({one.device.device_id}) here"
             name = self._asking.text(question, default=one.name, flag="--lock NAME=ID")
             while not _NAME.fullmatch(name) or name in taken:
                 _say(f"  found {printable(name)!r}, expected 1 to 32 of a-z, 0-9 and -, not in use")
@@ -215,7 +215,11 @@ class Flow:
             return [one for one in self._options.users if one]
         if config is not None:
             return []
-        mine = getpass.getuser()
+        mine: str | None
+        try:
+            mine = getpass.getuser()
+        except (KeyError, OSError):
+            mine = None  # a uid without a name, as in a container
         if self._place.is_service:
             mine = (os.environ.get("SUDO_USER") or mine) if self._place.is_this_machine else "root"
         question = "Whose programs may open doors without a token (- for nobody's)"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bleagent.cloud.models import DeviceFacts
 from bleagent.config import Config
 from bleagent.printable import printable
+from protocol import Secret
 
 from . import text
 from .faults import InitError
@@ -22,14 +23,28 @@ CATEGORIES = frozenset(
     {"bxx", "gyms", "hotelms", "jtmsbh", "jtmspro", "mk", "ms", "photolock", "videolock"}
 )
 """The vendor's categories of locks, Wi-Fi and Zigbee ones too: none of them says Bluetooth."""
-KEY_SIZE = 16
+LONGEST_NAME = 64
+"""Signs of a lock's name that are shown."""
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
+_ID = re.compile(r"[!-~]{1,22}")
+_KEY = re.compile(rb"[!-~]{16}")
 _UUID = re.compile(r"[!-~]{16}|[A-Za-z0-9]{20}")
 
 
 def is_lock(device: DeviceFacts) -> bool:
     """By its category."""
     return device.category in CATEGORIES
+
+
+def is_key(key: Secret | None) -> bool:
+    """Whether it can be a lock's: with any other the agent would not start, for no lock."""
+    return key is not None and _KEY.fullmatch(key.reveal()) is not None
+
+
+def shown(device: DeviceFacts) -> str:
+    """Its name, in quotes: what somebody calls a lock is not taken for what is said of it."""
+    name = printable(device.name[:LONGEST_NAME]).replace('"', "'")
+    return f'"{name}"' if name else "without a name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +59,11 @@ class Candidate:
     @property
     def unusable(self) -> str | None:
         """Why the agent cannot have it, as far as the cloud tells."""
+        if not _ID.fullmatch(self.device.device_id):
+            return "its id is not of 1 to 22 signs"
         if not _UUID.fullmatch(self.device.uuid):
             return "the cloud does not tell its uuid"
-        if self.device.local_key is None or len(self.device.local_key) != KEY_SIZE:
+        if not is_key(self.device.local_key):
             return "the cloud does not tell a local key of 16 characters"
         return None
 
@@ -56,7 +73,7 @@ class Candidate:
         device, heard = self.device, self.heard
         ear = "not heard" if heard is None else f"heard with {heard.rssi} dBm as {heard.address}"
         parts = [
-            printable(device.name) or "without a name",
+            shown(device),
             printable(device.device_id),
             "online" if device.online else "offline",
             ear,
@@ -76,7 +93,7 @@ class Candidate:
         if heard is not None and heard.address:
             found["address"] = heard.address.upper()
         found["local_key"] = text.source(f"{self.name}.local-key", secrets)
-        if device.sec_key is not None and len(device.sec_key) == KEY_SIZE:
+        if is_key(device.sec_key):
             found["sec_key"] = text.source(f"{self.name}.sec-key", secrets)
             if heard is not None and heard.security_v2:
                 found["security_v2"] = True

@@ -19,9 +19,11 @@ from .files import OPEN, Change, read
 from .places import Place
 from .plan import Answers, Home, config_text, home, new_line, wanted
 from .sealing import SystemdCreds
+from .trust import require_within
 
 CONFIG_MODE, SECRET_MODE, DROP_IN_MODE = 0o644, 0o600, 0o644
 SECRET_FOLDER_MODE = 0o700
+_AS_IT_IS = "surrogateescape"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,10 +61,11 @@ class Machine:
             InitError: it cannot be read.
             ConfigError: it is wrong: whoever wrote it knows what was meant.
         """
-        found = read(self.place.here(self.place.config))
+        path = self._here(self.place.config)
+        found = read(path)
         if found is None:
             return None, None
-        return found.decode("utf-8", "replace"), load_config(self.place.here(self.place.config))
+        return found.decode("utf-8", "replace"), load_config(path)
 
     def secret(self, source: SecretSource | None) -> Secret | None:
         """What is kept there now, if anybody can tell."""
@@ -71,9 +74,17 @@ class Machine:
         return self._current(home(source, self.place, self.drop_in()))
 
     def drop_in(self) -> str:
-        """The text that hands credentials over, as it is there."""
+        """All that hands credentials over, as systemd reads it: a unit of the owner's, drop-ins."""
         path = self.place.drop_in
-        return "" if path is None else (read(self.place.here(path)) or b"").decode()
+        if path is None:
+            return ""
+        folder = self._here(path.parent)
+        places = (folder.with_suffix(""), *sorted(folder.glob("*.conf")))
+        return "\n".join(self._text(one) for one in places)
+
+    def _text(self, here: Path) -> str:
+        """In whatever encoding; nothing where there is none."""
+        return (read(here) or b"").decode(errors=_AS_IT_IS)
 
     def prepare(self, answers: Answers) -> Prepared:
         """Compare what is to be with what is there. Writes nothing.
@@ -93,19 +104,25 @@ class Machine:
                 at = Home(path=line.path, credential=line.name, encrypted=line.encrypted)
             current = self._current(at)
             if current is not None and one.value in (None, current):
-                found.kept.append(self.place.here(at.path))
+                found.kept.append(self._here(at.path))
                 continue
             content = self._sealed(at, one.value or self._draw(), one.what)
             self._change(found, at.path, content, one.what, SECRET_MODE, SECRET_FOLDER_MODE)
-        if self.place.drop_in is not None:
-            more = with_credentials(drop_in, lines).encode()
-            self._change(found, self.place.drop_in, more, "hands the secrets over", DROP_IN_MODE)
+        if (place := self.place.drop_in) is not None:
+            own = with_credentials(self._text(self._here(place)), lines)
+            if own:  # else another one hands them all over
+                more = own.encode(errors=_AS_IT_IS)
+                self._change(found, place, more, "hands the secrets over", DROP_IN_MODE)
         self._change(found, self.place.config, text.encode(), "the configuration", CONFIG_MODE)
         if lines and not self._can_seal() and self._sealing is not None:
             found.plain = self._sealing.wrong
         return found
 
     # -- one of it
+
+    def _here(self, path: Path) -> Path:
+        """A path of the gateway as this machine has it. Raises InitError."""
+        return require_within(self.place.here(path), self.place.root)
 
     def _change(
         self,
@@ -116,7 +133,13 @@ class Machine:
         mode: int,
         folder_mode: int = OPEN,
     ) -> None:
-        here = self.place.here(path)
+        here = self._here(path)
+        if here in (one.path for one in found.changes):
+            raise InitError(
+                f"the {told} and another secret in {here}",
+                "a place for each",
+                f"give it another name in {self.place.config}",
+            )
         before = read(here)
         if before == content:
             found.kept.append(here)
@@ -124,23 +147,33 @@ class Machine:
         found.changes.append(
             Change(
                 path=here, content=content, mode=mode, folder_mode=folder_mode, told=told,
-                new=before is None,
+                new=before is None, before=before,
             )
         )  # fmt: skip
 
     def _meaning(self, text: str) -> Config:
-        """Read back what would be written. Raises ConfigError with the place it would have."""
-        with tempfile.TemporaryDirectory() as folder:
-            draft = Path(folder) / "config.toml"
-            draft.write_text(text, encoding="utf-8")
-            try:
-                return load_config(draft)
-            except ConfigError as error:
-                told = str(error).replace(str(draft), str(self.place.config))
-                raise type(error)(told) from None
+        """Read back what would be written.
+
+        Raises:
+            ConfigError: with the place that it would have.
+            InitError: there is no room to try it.
+        """
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                draft = Path(folder) / "config.toml"
+                draft.write_text(text, encoding="utf-8")
+                try:
+                    return load_config(draft)
+                except ConfigError as error:
+                    told = str(error).replace(str(draft), str(self.place.config))
+                    raise type(error)(told) from None
+        except OSError as error:
+            raise InitError(
+                f"{error.strerror} where the configuration is tried", "a little room", "df -h /tmp"
+            ) from None
 
     def _current(self, at: Home) -> Secret | None:
-        content = read(self.place.here(at.path))
+        content = read(self._here(at.path))
         if content is None or not content:
             return None
         if not at.encrypted:

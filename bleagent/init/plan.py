@@ -14,7 +14,7 @@ from protocol import Secret
 from . import text
 from .drop_in import Credential, credentials_in
 from .faults import InitError
-from .locks import Candidate
+from .locks import Candidate, is_key
 from .places import Place
 
 
@@ -107,7 +107,7 @@ def wanted(config: Config, answers: Answers) -> Iterator[Wanted]:
         yield Wanted(
             what=f"local key of {lock.name}", source=lock.local_key, value=device.local_key
         )
-        if lock.sec_key is not None and device.sec_key is not None:
+        if lock.sec_key is not None and is_key(device.sec_key):
             yield Wanted(what=f"sec key of {lock.name}", source=lock.sec_key, value=device.sec_key)
 
 
@@ -128,6 +128,12 @@ def home(source: SecretSource, place: Place, drop_in: str) -> Home:
         )
     known: Mapping[str, Credential] = credentials_in(drop_in)
     if (line := known.get(name)) is not None:
+        if not line.path.is_absolute():
+            raise InitError(
+                f"{line.line.strip()} in {place.drop_in}",
+                "a whole path, or nothing about it",
+                "put its path in, or take the line out; then run this again",
+            )
         return Home(path=line.path, credential=name, encrypted=line.encrypted)
     return Home(path=place.secrets / name, credential=name, encrypted=None, line=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from shlex import quote
 
 from bleagent.config.http import HttpUser
 
@@ -29,7 +30,8 @@ def of_next(place: Place, prepared: Prepared, drop_in: str) -> Iterator[str]:
     """The commands that start it, open a door, and look at it."""
     config = prepared.config
     lock = config.locks[0].name
-    socket = config.http.socket or config.state_dir / "http.sock"
+    socket = quote(str(config.http.socket or config.state_dir / "http.sock"))
+    file = quote(str(place.config))
     if place.is_service:
         yield "Start it (as root):"
         yield "  systemctl daemon-reload && systemctl enable --now bleagent.socket bleagent.service"
@@ -37,10 +39,10 @@ def of_next(place: Place, prepared: Prepared, drop_in: str) -> Iterator[str]:
             yield "  systemctl restart bleagent.service    # if it runs already"
         for user in config.http.users:
             if user.user not in (None, "root"):
-                yield f"  usermod -aG bleagent {user.user}    # and sign in anew"
+                yield f"  usermod -aG bleagent {quote(user.user)}    # and sign in anew"
     else:
         yield "Start it:"
-        yield f"  bleagent run --config {place.config}"
+        yield f"  bleagent run --config {file}"
     yield f"Open a door{_as_whom(config.http.users)}:"
     url = f"http://localhost/v1/locks/{lock}/unlock"
     if config.http.users:
@@ -51,7 +53,7 @@ def of_next(place: Place, prepared: Prepared, drop_in: str) -> Iterator[str]:
         yield f"      curl -H @- --unix-socket {socket} {DOOR} {url}"
     yield "If it does not open:"
     as_agent = "cd / && runuser -u bleagent -- " if place.is_service else ""
-    yield f"  {as_agent}bleagent doctor --config {place.config}"
+    yield f"  {as_agent}bleagent doctor --config {file}"
     key = config.state_dir / "vault.key"
     if config.vault.key is None:
         yield f"After the first start, keep a copy of {key} elsewhere."
@@ -70,7 +72,7 @@ def _as_whom(users: Iterable[HttpUser]) -> str:
 def _token(place: Place, name: str | None, file: Path | None, drop_in: str) -> str:
     """The command that prints the token to a pipe, and to nobody's list of processes."""
     if name is None or (known := credentials_in(drop_in).get(name)) is None:
-        return f"cat {file or place.secrets / str(name)}"
+        return f"cat {quote(str(file or place.secrets / str(name)))}"
     if known.encrypted:
-        return f"systemd-creds decrypt --name={name} {known.path} -"
-    return f"cat {known.path}"
+        return f"systemd-creds decrypt --name={name} {quote(str(known.path))} -"
+    return f"cat {quote(str(known.path))}"

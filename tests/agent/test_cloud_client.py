@@ -607,6 +607,17 @@ async def test_after_the_quota_nothing_is_asked_for_hours(code: int, clock: Stil
 
 
 @pytest.mark.anyio
+async def test_a_quota_for_what_can_wait_shuts_no_door(clock: StillClock) -> None:
+    """The facts of locks are asked for every hour, by upkeep: no opening needs them."""
+    transport = FakeTransport(in_turn(no(28841004), ok({})))
+    client = client_over(transport, clock)
+    with pytest.raises(QuotaExhausted):
+        await client.lock_facts([DEVICE])
+    await client.issued_config(DEVICE)
+    assert len(transport.asked) == 2
+
+
+@pytest.mark.anyio
 async def test_a_rate_limit_does_not_stop_the_next_call(clock: StillClock) -> None:
     transport = FakeTransport(in_turn(no(1113), ok({})))
     client = client_over(transport, clock)

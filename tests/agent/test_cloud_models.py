@@ -139,3 +139,11 @@ def test_an_odd_part_about_records_stops_no_opening(odd: object) -> None:
     config = models.read_issued_config({"lock_random": part, "lock_record": odd}, 1.0)
     assert config.lock_random is not None
     assert config.lock_record is None
+
+
+@pytest.mark.parametrize("odd", ["soon", -1, True, [], {}, 1.5])
+def test_a_date_that_nobody_understands_takes_no_key_away(odd: object) -> None:
+    rows = [{"id": "a", "local_key": "k" * 16, "active_time": odd}, {"id": "b", "active_time": 7}]
+    one, other = models.read_devices(rows)
+    assert (one.active_time, one.local_key) == (None, Secret("k" * 16))
+    assert other.active_time == 7.0

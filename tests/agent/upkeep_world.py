@@ -17,10 +17,12 @@ from bleagent.simulator.log import Replied
 from bleagent.upkeep import Note, Progress, Subject, Wanted
 from bleagent.upkeep_desk import UpkeepDesk
 from bleagent.upkeep_look import UpkeepLooks
+from protocol import Secret
 from protocol.credentials import Method, Validity
 from protocol.records import RecordKind
 from tests.agent.world import DOOR, World, supervise
 
+KEY = Secret("abcdef0123456789")
 PAIRED = 1_622_000_424
 ASKED, T0 = 54, 64
 EVERY_KIND = bytes.fromhex("04f0080506030102")
@@ -99,7 +101,7 @@ class Upkept:
         world = self.world
         calls = CallsBeside(world.tasks, "passwords")
         self.desk = UpkeepDesk(
-            DOOR, self.book, calls, world.clock, self.cloud.wanted,
+            DOOR, KEY, self.book, calls, world.clock, self.cloud.wanted,
             lambda note: self.noted.append((note.subject, note.progress)),
         )  # fmt: skip
         doors = dict(world.doors._doors)

@@ -103,7 +103,7 @@ async def test_from_nothing_to_an_open_door(tmp_path: Path) -> None:
             await session.answer("client id", f"{site.cloud.client_id}\n")
             await session.answer("secret", f"{secret}\n")
             await session.answer("Which of them", "1\n")
-            await session.answer("Name of Front door here", "front\n")
+            await session.answer('Name of "Front door"', "front\n")
             await session.answer("Whose programs", f"{getpass.getuser()}\n")
             assert not own.exists()
             await session.answer("Write this?", "y\n")

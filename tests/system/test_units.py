@@ -122,3 +122,9 @@ def test_the_doctor_is_content_with_what_the_files_say() -> None:
     )  # fmt: skip
     checks = [one for check in (connection_interval, gatt_cache, restart) for one in check(machine)]
     assert [one.level for one in checks] == [Level.OK] * 3
+
+
+def test_a_bluetoothd_that_dies_again_and_again_is_started_again_and_again() -> None:
+    """With systemd's limit it was left dead after five times in 10 s, and all doors shut."""
+    found = settings("bluetooth-restart.conf")
+    assert (found["Restart"], found["StartLimitIntervalSec"]) == (["on-failure"], ["0"])

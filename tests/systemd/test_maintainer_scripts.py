@@ -157,6 +157,7 @@ SECRET = (
     "var/lib/bleagent/state.sqlite",
 )
 OTHERS = (
+    "etc/credstore/bleagents-choir",
     "etc/credstore/borg",
     "etc/credstore.encrypted/borg",
     "etc/systemd/system/bluetooth.service.d/restart.conf",
@@ -183,3 +184,43 @@ def test_a_purge_takes_every_secret_and_nothing_of_others(machine: Machine) -> N
         calls = machine.run("postrm", "purge")
         assert "deb-systemd-helper purge bleagent.socket bleagent.service" in calls
         assert files(machine.root) == set(OTHERS)
+
+
+def test_a_purge_goes_on_where_something_cannot_be_removed(machine: Machine) -> None:
+    """A disk of its own at /var/lib/bleagent: what comes behind it holds secrets, too."""
+    for one in (*SECRET, *OTHERS):
+        machine.command(machine.root / one)
+    busy = machine.root / "var/lib/bleagent"
+    (machine.commands / "rm").write_text(
+        f"""#!/bin/sh
+        case "$*" in *{busy}) /bin/rm -rf {busy}/*; exit 1 ;; esac
+        exec /bin/rm "$@"
+        """
+    )
+    (machine.commands / "rm").chmod(0o755)
+    machine.run("postrm", "purge")
+    assert files(machine.root) == set(OTHERS)
+    assert f"{busy} is emptied and stays" in machine.said
+
+
+def test_what_a_link_leads_to_is_named_and_stays(machine: Machine) -> None:
+    disk = machine.root / "mnt/disk"
+    machine.command(disk / "vault.key")
+    (machine.root / "var/lib").mkdir(parents=True)
+    (machine.root / "var/lib/bleagent").symlink_to(disk)
+    machine.run("postrm", "purge")
+    assert (disk / "vault.key").exists()
+    assert not (machine.root / "var/lib/bleagent").is_symlink()
+    assert str(disk) in machine.said
+
+
+@pytest.mark.parametrize(
+    ("script", "how"),
+    [("prerm", "remove"), ("postrm", "remove"), ("postrm", "purge"), ("postinst", "configure")],
+)
+def test_a_systemd_that_says_no_keeps_no_package_half(
+    machine: Machine, script: str, how: str
+) -> None:
+    """With a unit that is lost, it could be neither removed nor installed anew."""
+    machine.refused = ["systemctl stop", "systemctl daemon-reload"]
+    assert machine.run(script, how)
