@@ -207,7 +207,10 @@ def test_whatever_else_stands_in_a_drop_in_stays(tmp_path: Path) -> None:
 # -- what is said
 
 
-def test_the_next_commands_can_be_copied_whatever_a_folder_is_called(tmp_path: Path) -> None:
+def test_the_next_commands_can_be_copied_whatever_a_folder_is_called(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("x")  # a short one: a socket's name is
     machine = own(tmp_path / "my doors; touch x")
     prepared = written(machine, answers(user=None))
     said = "\n".join(telling.of_next(machine.place, prepared, ""))
