@@ -21,8 +21,9 @@ from .adapters.httpx_transport import HttpxTransport
 from .adapters.socket_radio import SocketRadio
 from .adapters.sqlite_store import SqliteStore, StateDirectory
 from .adapters.systemd import SystemdManager
-from .audit_writer import AuditWriter
-from .carrying import Carrying
+from .audit.writer import AuditWriter
+from .authority.issued_tokens import IssuedTokens
+from .authority.sharing import Sharings
 from .clock import SystemClock
 from .cloud.client import CloudClient
 from .config.file import Config, load_config
@@ -34,8 +35,8 @@ from .config.secrets import (
     load_vault_keys,
 )
 from .doors import Door, Doors
-from .entrance import tls_of, users_of, watch_end
 from .errors import AgentError, CloudError, VaultKeyMissing
+from .health.stall import StallWatch
 from .held_memory import HeldMemory
 from .http.app import HttpParts, guarded
 from .http.auth import Tokens
@@ -43,23 +44,22 @@ from .http.callers import Callers
 from .http.listeners import ListenSettings, handed_over, listening
 from .http.server import Server, make_server
 from .http.tokens import TokenParts
-from .issued_tokens import IssuedTokens
 from .model import LockFacts, Step
 from .operation_log import OperationLog
 from .policy import Listening
 from .ports import Bluetooth, LockRadio
-from .pushing import Pushing
 from .radio.bluetooth_radio import BluetoothRadio
 from .radio.settings import Listeners, RadioSettings
-from .reloading import Reloading
 from .retention import forget_operations, keep_room
 from .session import LinkPorts
-from .sharing import Sharings
-from .stall import StallWatch
 from .supervisor import Supervisor
-from .syncing import Syncing, has_desks
 from .unlock import Ports
-from .watching import Watching
+from .wiring.carrying import Carrying
+from .wiring.entrance import tls_of, users_of, watch_end
+from .wiring.pushing import Pushing
+from .wiring.reloading import Reloading
+from .wiring.syncing import Syncing, has_desks
+from .wiring.watching import Watching
 
 log = structlog.get_logger()
 

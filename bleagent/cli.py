@@ -13,10 +13,10 @@ import anyio
 import typer
 
 from bleagent import __version__
-from bleagent.audit_cli import audit_app
-from bleagent.bundle_cli import support_bundle
-from bleagent.cloud_cli import cloud_app
-from bleagent.decode import (
+from bleagent.commands.audit import audit_app
+from bleagent.commands.bundle import support_bundle
+from bleagent.commands.cloud import cloud_app
+from bleagent.commands.decode import (
     ARROWS,
     DecodeError,
     compare,
@@ -25,13 +25,13 @@ from bleagent.decode import (
     to_json,
     to_text,
 )
-from bleagent.doctor_cli import doctor
+from bleagent.commands.doctor import doctor
+from bleagent.commands.openapi import openapi
+from bleagent.commands.records import records_app
+from bleagent.commands.simulate import simulate
+from bleagent.commands.status import status
+from bleagent.commands.tokens import tokens_app
 from bleagent.init.cli import init
-from bleagent.openapi_cli import openapi
-from bleagent.records_cli import records_app
-from bleagent.simulate_cli import simulate
-from bleagent.status_cli import status
-from bleagent.tokens_cli import tokens_app
 from protocol.capture import Capture, CaptureError, format_capture, parse_capture
 from protocol.dpmap import DpMap, LockGeneration
 from protocol.observer import Observation, Seen, observe_capture
@@ -178,7 +178,7 @@ def demo(
     Starts a virtual lock, a virtual cloud and the real daemon on loopback, and checks its own
     claims against the lock's log. Exit status: 0 every claim was true, 1 one was not.
     """
-    from bleagent import demo as showing  # noqa: PLC0415 - the simulator, only here
+    from bleagent.demo import play as showing  # noqa: PLC0415 - the simulator, only here
 
     # Whoever stops it in another way than by Ctrl-C wants nothing to stay behind either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -221,7 +221,7 @@ def scan(
     to do).
     """
     from bleagent import logs  # noqa: PLC0415 - the Bluetooth stack, only here
-    from bleagent import scan as scanning  # noqa: PLC0415
+    from bleagent.commands import scan as scanning  # noqa: PLC0415
     from bleagent.errors import AgentError  # noqa: PLC0415
 
     if follow and not as_json:

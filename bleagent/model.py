@@ -9,7 +9,7 @@ from typing import Any
 from protocol import LockKeys, Secret
 from protocol.advertisement import Advertisement
 
-from .shared import Shared
+from .authority.shared import Shared
 
 
 class Action(StrEnum):

@@ -17,10 +17,10 @@ from anyio.abc import TaskGroup
 
 from protocol import LocalProtocolError
 
-from .beside import Beside
 from .errors import AgentError, LinkLost
 from .model import LockFacts, Priority, Step
 from .policy import Connection, Policy
+from .records.beside import Beside
 from .room import Claim, Keeping
 from .session import LinkPorts, LockSession, Mark, open_session
 from .waiting import Use, Waiting

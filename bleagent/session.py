@@ -18,18 +18,18 @@ from protocol import Central, Dialect, DpMap, LocalProtocolError
 from protocol import events as ev
 from protocol.gatt import usable_att_payload
 
-from .beside import Beside
 from .errors import AgentError, LockChanged
 from .lock_client import LockClient, open_client
 from .model import LockFacts, Priority, Proven, Step
-from .password_desk import PasswordDesk
 from .policy import Policy, SnStart
 from .ports import Clock, HandshakeJudge, LockMemory, LockRadio
-from .questions import Questions
-from .records import RecordPorts, RecordTaker
-from .sync import PasswordDuty
-from .upkeep_desk import UpkeepDesk
-from .upkeep_duty import UpkeepDuty
+from .records.beside import Beside
+from .records.taking import RecordPorts, RecordTaker
+from .sync.password_desk import PasswordDesk
+from .sync.password_duty import PasswordDuty
+from .sync.questions import Questions
+from .sync.upkeep_desk import UpkeepDesk
+from .sync.upkeep_duty import UpkeepDuty
 from .visit import Visit
 
 MAX_SN_MARK = 2**31

@@ -18,10 +18,10 @@ import structlog
 from . import logs
 from .errors import AgentError, StoreError
 from .events import Bell, EventSource, Mark, OperationEvent
-from .outbox import FAULT_WAIT, IDLE, STORE_WAIT, back_off
+from .health.watches import Trouble
 from .ports import Clock
-from .record import Receipt, ReceiptKind
-from .watches import Trouble
+from .records.outbox import FAULT_WAIT, IDLE, STORE_WAIT, back_off
+from .records.record import Receipt, ReceiptKind
 
 log = structlog.get_logger()
 

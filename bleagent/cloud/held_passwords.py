@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from bleagent.passwords import Held, Phase
+from bleagent.sync.passwords import Held, Phase
 from protocol import Secret
 
 from .catalogue import LockKind
@@ -26,7 +26,7 @@ MOST_PAGES = 4
 
 
 class CloudPasswords:
-    """Implements ``sync_look.PasswordSource`` for the locks of ``devices`` (name: device id).
+    """Implements ``password_look.PasswordSource`` for the locks of ``devices`` (name: device id).
 
     ``relayed``: whether the panel's list can be asked for.
     """

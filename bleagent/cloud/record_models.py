@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bleagent.readback import MEMBER, CloudRecord, CredentialName, ReadBack
+from bleagent.records.readback import MEMBER, CloudRecord, CredentialName, ReadBack
 
 from . import fields
 from .errors import BadAnswer

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bleagent.readback import MEMBER, CredentialName, ReadBack
+from bleagent.records.readback import MEMBER, CredentialName, ReadBack
 
 from . import codec, fields, record_models
 from .calls import Call, Way

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bleagent.guests import GuestTerms
-from bleagent.shared import Invitation, Permission
+from bleagent.authority.guests import GuestTerms
+from bleagent.authority.shared import Invitation, Permission
 from protocol import Secret
 
 from . import codec, fields

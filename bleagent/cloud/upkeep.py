@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bleagent.upkeep import Wanted
+from bleagent.sync.upkeep import Wanted
 
 from .client import CloudClient
 from .groups.members import Opmodes

@@ -13,8 +13,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from bleagent.authority.tokens import EVERY_SCOPE, parse_scopes
 from bleagent.errors import TokenUnusable
-from bleagent.tokens import EVERY_SCOPE, parse_scopes
 
 from .base import Section, mismatch
 from .errors import WHOLE

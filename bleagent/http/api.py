@@ -6,9 +6,9 @@ the interface is made of them (``openapi``).
 
 from __future__ import annotations
 
+from bleagent.authority.tokens import ADMIN, READ, RECORDS
 from bleagent.model import Action
-from bleagent.record import Carriage
-from bleagent.tokens import ADMIN, READ, RECORDS
+from bleagent.records.record import Carriage
 from protocol.records import RecordKind
 
 from . import examples, lock_schemas, schemas

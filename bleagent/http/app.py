@@ -16,16 +16,16 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp
 
-from bleagent.audit import Audit
+from bleagent.audit.chain import Audit
+from bleagent.authority.sharing import Sharings
 from bleagent.doors import Doors
 from bleagent.errors import AgentError
-from bleagent.lock_states import LockStates
-from bleagent.password_desk import SyncState
+from bleagent.health.lock_states import LockStates
+from bleagent.health.readiness import Part
 from bleagent.ports import Clock, Ledger
 from bleagent.radio.airtime import RadioAir
-from bleagent.readiness import Part
-from bleagent.sharing import Sharings
-from bleagent.upkeep_desk import UpkeepState
+from bleagent.sync.password_desk import SyncState
+from bleagent.sync.upkeep_desk import UpkeepState
 
 from .auth import Tokens, Unauthorized
 from .callers import Callers, Users

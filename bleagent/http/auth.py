@@ -6,11 +6,11 @@ import hmac
 from hashlib import sha256
 from typing import ClassVar
 
+from bleagent.authority.issued_tokens import DateUnknown, IssuedTokens, NotNow, Revoked
+from bleagent.authority.tokens import EVERY_SCOPE, allows
 from bleagent.errors import AgentError, ScopeMissing
-from bleagent.issued_tokens import DateUnknown, IssuedTokens, NotNow, Revoked
 from bleagent.model import Principal
 from bleagent.ports import Clock
-from bleagent.tokens import EVERY_SCOPE, allows
 from protocol import Secret
 
 CONFIGURED = "token"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bleagent.authority.tokens import EVERY_SCOPE, PREFIX, allows, opening, parse_token
 from bleagent.errors import ScopeMissing
 from bleagent.model import Principal
-from bleagent.tokens import EVERY_SCOPE, PREFIX, allows, opening, parse_token
 
 from .auth import Tokens, Unauthorized
 from .peer import NOBODY, UNKNOWN, Peer

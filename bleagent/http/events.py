@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request
 
+from bleagent.authority.tokens import READ, allows
+from bleagent.authority.tokens import RECORDS as SEE_RECORDS
 from bleagent.events import (
     OPERATIONS,
     RECORDS,
@@ -20,9 +22,7 @@ from bleagent.events import (
 )
 from bleagent.model import Principal
 from bleagent.ports import Clock
-from bleagent.record import StoredRecord
-from bleagent.tokens import READ, allows
-from bleagent.tokens import RECORDS as SEE_RECORDS
+from bleagent.records.record import StoredRecord
 
 from .auth import Unauthorized
 from .callers import Callers

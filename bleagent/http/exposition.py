@@ -16,10 +16,10 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from bleagent.metrics import BOUNDS, Distribution, Labels
+from bleagent.health.metrics import BOUNDS, Distribution, Labels
+from bleagent.health.readiness import shut_by
 from bleagent.radio.airtime import AdapterAir, LockAir
-from bleagent.readiness import shut_by
-from bleagent.record import SinkState, TakenCounts
+from bleagent.records.record import SinkState, TakenCounts
 from bleagent.webhooks import WebhookState
 
 from .metrics import Snapshot

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bleagent.audit import Audit
+from bleagent.audit.chain import Audit
 from bleagent.ports import Clock
 
 from .auth import Unauthorized

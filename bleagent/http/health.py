@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
 
+from bleagent.authority.tokens import READ, allows
+from bleagent.health.readiness import Part, shut_by
+from bleagent.health.watches import Trouble
 from bleagent.model import Principal
 from bleagent.ports import Clock
-from bleagent.readiness import Part, shut_by
-from bleagent.tokens import READ, allows
-from bleagent.watches import Trouble
 
 from .auth import Unauthorized
 from .record_views import iso

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bleagent.passwords import State
 from bleagent.policy import Connection, LockVia, Offline
-from bleagent.upkeep import Progress
+from bleagent.sync.passwords import State
+from bleagent.sync.upkeep import Progress
 
 from .schemas import Answer, Time
 

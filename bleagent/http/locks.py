@@ -9,12 +9,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from bleagent.doors import Doors
-from bleagent.lock_states import LockStates, Told
-from bleagent.password_desk import SyncState
+from bleagent.health.lock_states import LockStates, Told
 from bleagent.ports import Clock
 from bleagent.radio.airtime import DAY, LockAir, RadioAir
-from bleagent.upkeep import Note
-from bleagent.upkeep_desk import UpkeepState
+from bleagent.sync.password_desk import SyncState
+from bleagent.sync.upkeep import Note
+from bleagent.sync.upkeep_desk import UpkeepState
 
 from .record_views import iso
 from .requests import Reader

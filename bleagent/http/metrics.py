@@ -17,10 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bleagent.cloud.client import CloudState
 from bleagent.doors import Doors
-from bleagent.metrics import Distribution, Labels, Tally
+from bleagent.health.metrics import Distribution, Labels, Tally
+from bleagent.health.readiness import Part, Readiness, Shelf
 from bleagent.ports import Clock
 from bleagent.radio.airtime import DAY, RadioAir
-from bleagent.readiness import Part, Readiness, Shelf
 from bleagent.webhooks import WebhookState
 
 from .requests import Reader

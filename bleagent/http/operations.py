@@ -19,13 +19,13 @@ from fastapi import FastAPI, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from bleagent.audit import Audit
+from bleagent.audit.chain import Audit
+from bleagent.authority.issued_tokens import DateUnknown
+from bleagent.authority.tokens import READ, operate
 from bleagent.doors import Doors
 from bleagent.errors import AgentError, UsesSpent
-from bleagent.issued_tokens import DateUnknown
 from bleagent.model import Action, OperationRecord, OperationRequest, Principal
 from bleagent.ports import Clock, Ledger
-from bleagent.tokens import READ, operate
 
 from .auth import deadline_of, require_scope
 from .fields import Moment, whole

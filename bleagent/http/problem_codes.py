@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 # Imported for the errors that they define.
-from bleagent import check_code, errors, issued_tokens
+from bleagent import check_code, errors
+from bleagent.authority import issued_tokens
 from bleagent.cloud import errors as cloud
 
 from . import auth, operations, problems, records

@@ -7,6 +7,8 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
+from bleagent.authority.issued_tokens import DateUnknown, NotNow, TooManyTokens, UnknownToken
+from bleagent.authority.sharing import SharingRefused, SharingUnverified
 from bleagent.errors import (
     AgentError,
     CloudError,
@@ -21,8 +23,6 @@ from bleagent.errors import (
     UnresolvedOperation,
     UsesSpent,
 )
-from bleagent.issued_tokens import DateUnknown, NotNow, TooManyTokens, UnknownToken
-from bleagent.sharing import SharingRefused, SharingUnverified
 
 
 class RequestUnusable(AgentError):

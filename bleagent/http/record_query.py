@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from bleagent.record import Carriage, RecordQuery
+from bleagent.records.record import Carriage, RecordQuery
 from protocol.records import RecordKind
 
 from .problems import RequestUnusable

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Protocol
 
-from bleagent.record import SinkState, StoredRecord, TakenCounts
-from bleagent.story import story_of
+from bleagent.records.record import SinkState, StoredRecord, TakenCounts
+from bleagent.records.story import story_of
 
 
 class Said(Protocol):

@@ -13,11 +13,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from bleagent.audit import Audit
+from bleagent.audit.chain import Audit
+from bleagent.authority.tokens import ADMIN, RECORDS
 from bleagent.errors import StoreError, UnknownLock
-from bleagent.ports import Clock, RecordShelf
-from bleagent.record import Carriage, StoredRecord
-from bleagent.tokens import ADMIN, RECORDS
+from bleagent.ports import Clock
+from bleagent.records.ports import RecordShelf
+from bleagent.records.record import Carriage, StoredRecord
 
 from .auth import require_scope
 from .fields import Moment

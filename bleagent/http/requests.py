@@ -8,8 +8,8 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from bleagent.authority.tokens import ADMIN, READ, RECORDS, allows, operate, share
 from bleagent.model import Principal
-from bleagent.tokens import ADMIN, READ, RECORDS, allows, operate, share
 
 from .auth import require_scope
 from .callers import Callers

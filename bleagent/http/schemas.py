@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bleagent.model import Action, Outcome, Phase
-from bleagent.record import Carriage, TimeQuality
-from bleagent.story import Category, Severity
+from bleagent.records.record import Carriage, TimeQuality
+from bleagent.records.story import Category, Severity
 from protocol.records import RecordKind
 
 Time = str

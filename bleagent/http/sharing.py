@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from bleagent.authority.shared import id_of
+from bleagent.authority.sharing import SharingRefused, Sharings, SharingUnverified
 from bleagent.model import OperationRequest
 from bleagent.ports import Clock, Ledger
-from bleagent.shared import id_of
-from bleagent.sharing import SharingRefused, Sharings, SharingUnverified
 from protocol import Secret
 
 from .guard import too_many

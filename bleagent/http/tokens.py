@@ -11,9 +11,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from bleagent.audit import Audit
-from bleagent.errors import TokenUnusable
-from bleagent.guests import (
+from bleagent.audit.chain import Audit
+from bleagent.authority.guests import (
     MOST_TIMES,
     WEEKDAYS,
     GuestTerms,
@@ -21,9 +20,8 @@ from bleagent.guests import (
     parse_weekdays,
     words_of,
 )
-from bleagent.issued_tokens import DateUnknown, IssuedTokens
-from bleagent.ports import Clock
-from bleagent.tokens import (
+from bleagent.authority.issued_tokens import DateUnknown, IssuedTokens
+from bleagent.authority.tokens import (
     MAX_LABEL,
     MAX_SCOPES,
     SCOPE,
@@ -33,6 +31,8 @@ from bleagent.tokens import (
     parse_label,
     parse_scopes,
 )
+from bleagent.errors import TokenUnusable
+from bleagent.ports import Clock
 
 from .fields import Moment, whole
 from .problems import problem

@@ -9,11 +9,11 @@ import anyio
 
 from bleagent.clock import SystemClock
 from bleagent.cloud.models import DeviceFacts
+from bleagent.commands.scan import ScanOptions, listen
 from bleagent.errors import AgentError, LinkError
 from bleagent.model import LockFacts
 from bleagent.radio.nearby import Nearby
 from bleagent.radio.sightings import Sightings
-from bleagent.scan import ScanOptions, listen
 
 SECONDS = 8.0
 """Of listening; most locks advertise about once a second while they are awake."""

@@ -17,7 +17,7 @@ from bleagent.cloud.data_centres import DATA_CENTRES
 from bleagent.cloud.settings import CloudSettings, Signer
 from bleagent.config import Config
 from bleagent.config.secrets import cloud_settings
-from bleagent.doctor_site import SKEW
+from bleagent.doctor.site import SKEW
 from bleagent.printable import printable
 from protocol import Secret
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bleagent.standard_codes import STANDARD_CODES
+from bleagent.records.standard_codes import STANDARD_CODES
 from protocol import Datapoint, DpMap, Secret
 from protocol.dpmap import LockGeneration
 from protocol.records import RecordEvent

@@ -10,7 +10,7 @@ import anyio
 
 from bleagent.errors import StoreError
 from bleagent.events import Mark, OperationEvent
-from bleagent.record import StoredRecord
+from bleagent.records.record import StoredRecord
 from bleagent.webhooks import Progress
 
 from .fakes import MemoryLedger

@@ -25,8 +25,8 @@ from bleagent.model import (
     Proven,
     SealedInstruction,
 )
-from bleagent.ports import RecordBook
-from bleagent.records import RecordPorts
+from bleagent.records.ports import RecordBook
+from bleagent.records.taking import RecordPorts
 from protocol import CommandCode, Datapoint, Dialect, Frame, LockKeys, Secret
 from protocol.commands import DpWrite, DpWriteV4
 from protocol.keys import KeyRing

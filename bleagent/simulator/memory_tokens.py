@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import anyio.lowlevel
 
+from bleagent.authority.tokens import PREFIX, StoredToken
 from bleagent.errors import StoreError
-from bleagent.tokens import PREFIX, StoredToken
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from bleagent.errors import OutboxFull, StoreError
-from bleagent.identity import Candidate, choose
-from bleagent.record import (
+from bleagent.records.identity import Candidate, choose
+from bleagent.records.record import (
     Carriage,
     Delivery,
     Happening,
@@ -23,7 +23,7 @@ from bleagent.record import (
     TakenReport,
     message_id,
 )
-from bleagent.report_parts import parts_of
+from bleagent.records.report_parts import parts_of
 
 PARKED_QUOTA = 10_000
 FUTURE_SLACK = 60.0

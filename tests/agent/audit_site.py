@@ -12,8 +12,8 @@ from typing import Any
 import anyio
 
 from bleagent.adapters.sqlite_store import AuditFile, Bounds, SqliteStore, StateDirectory
-from bleagent.audit import Audit, AuditRow, ChainedRow, Head, Root, digest_of
-from bleagent.audit_verify import Verdict, verify
+from bleagent.audit.chain import Audit, AuditRow, ChainedRow, Head, Root, digest_of
+from bleagent.audit.verify import Verdict, verify
 from bleagent.vault import Vault
 from protocol import Secret
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from bleagent.adapters.httpx_transport import HttpxTransport
 from bleagent.cloud.client import CloudClient
-from bleagent.record import Carriage, Delivery, RecordQuery, StoredRecord, TimeQuality
+from bleagent.records.record import Carriage, Delivery, RecordQuery, StoredRecord, TimeQuality
 from bleagent.simulator.virtual_cloud import VirtualCloud
 from protocol import DpType, Secret
 from protocol.records import RecordKind

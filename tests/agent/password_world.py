@@ -10,18 +10,18 @@ from typing import Any
 import anyio
 
 from bleagent.adapters.sinks.in_time import IN_TIME
-from bleagent.beside import CallsBeside
 from bleagent.doors import Doors
 from bleagent.errors import CloudError, StoreError
-from bleagent.password_desk import PasswordDesk
-from bleagent.passwords import Held, Item, State
-from bleagent.record import Happening
+from bleagent.records.beside import CallsBeside
+from bleagent.records.record import Happening
+from bleagent.records.standard_codes import STANDARD_CODES
 from bleagent.simulator.cloud_passwords import CloudPassword
 from bleagent.simulator.cloud_passwords import PasswordDesk as CloudDesk
 from bleagent.simulator.cloud_records import ReportedRecord
 from bleagent.simulator.lock_app.lock_application import LockApplication
-from bleagent.standard_codes import STANDARD_CODES
-from bleagent.sync_look import PasswordLooks
+from bleagent.sync.password_desk import PasswordDesk
+from bleagent.sync.password_look import PasswordLooks
+from bleagent.sync.passwords import Held, Item, State
 from protocol import Secret
 from protocol.credentials import Method
 from protocol.records import RecordKind
@@ -69,7 +69,7 @@ class MemoryPasswords:
 
 @dataclass(slots=True)
 class CloudSide:
-    """Implements ``sync_look.PasswordSource`` over a virtual cloud's passwords."""
+    """Implements ``sync.password_look.PasswordSource`` over a virtual cloud's passwords."""
 
     desk: CloudDesk
     without_digits: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bleagent.record import StoredRecord, TimeQuality
+from bleagent.records.record import StoredRecord, TimeQuality
 from protocol import DpType, Secret
 from protocol.records import RecordKind
 

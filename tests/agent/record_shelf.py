@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import count
 
-from bleagent.record import (
+from bleagent.records.record import (
     Carriage,
     Delivery,
     RecordQuery,

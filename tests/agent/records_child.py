@@ -16,14 +16,7 @@ from pathlib import Path
 import anyio
 
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
-from bleagent.record import (
-    DONE,
-    Happening,
-    Receipt,
-    ReceiptKind,
-    TakenReport,
-    TimeQuality,
-)
+from bleagent.records.record import DONE, Happening, Receipt, ReceiptKind, TakenReport, TimeQuality
 from bleagent.vault import Vault
 from protocol import Datapoint, DpType, Report, ReportTime, Secret
 from protocol.records import RecordKind

@@ -8,9 +8,9 @@ from typing import Any
 
 import anyio
 
+from bleagent.authority.shared import Invitation, Permission
 from bleagent.cloud.errors import CloudError, CloudTimeout, CloudUnreachable, error_of
 from bleagent.cloud.sharing import read_invitation, read_permission
-from bleagent.shared import Invitation, Permission
 from bleagent.simulator.cloud_checks import Failure
 from bleagent.simulator.cloud_sharing import SharingDesk
 from protocol import Secret

@@ -25,7 +25,6 @@ import httpx
 import pytest
 from anyio.abc import TaskGroup
 
-from bleagent import readiness, watchdog
 from bleagent.adapters.sqlite_store import (
     Bounds,
     SqliteStore,
@@ -34,35 +33,36 @@ from bleagent.adapters.sqlite_store import (
     ledger,
     record_book,
 )
-from bleagent.audit_writer import AuditWriter
-from bleagent.audited import AuditedBook, AuditedDoors
-from bleagent.beside import BookBeside
+from bleagent.audit.audited import AuditedBook, AuditedDoors
+from bleagent.audit.writer import AuditWriter
+from bleagent.authority.issued_tokens import IssuedTokens
 from bleagent.cloud.client import CloudState
 from bleagent.doors import Doors, Listener
 from bleagent.events import Bell
 from bleagent.everyone import everyone
+from bleagent.health import readiness, watchdog
+from bleagent.health.metrics import Tally
+from bleagent.health.readiness import Readiness
+from bleagent.health.watchdog import Watchdog
+from bleagent.health.watches import RecordWatch
 from bleagent.held_memory import HeldMemory
 from bleagent.http.app import HttpParts, guarded
 from bleagent.http.auth import Tokens
 from bleagent.http.metrics import MetricParts
 from bleagent.issued import known_or_asked
-from bleagent.issued_tokens import IssuedTokens
-from bleagent.metrics import Tally
 from bleagent.operation_log import OperationLog
-from bleagent.outbox import CarriageListener, Carrier, release_overdue
 from bleagent.policy import Backlog, Offline
-from bleagent.readiness import Readiness
-from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
-from bleagent.record_log import RecordLog
-from bleagent.records import RecordListener, RecordPorts
+from bleagent.records.beside import BookBeside
+from bleagent.records.log import RecordLog
+from bleagent.records.outbox import CarriageListener, Carrier, release_overdue
+from bleagent.records.record import DONE, Receipt, ReceiptKind, StoredRecord
+from bleagent.records.taking import RecordListener, RecordPorts
 from bleagent.retention import forget_operations
 from bleagent.session import LinkPorts
 from bleagent.simulator import virtual_time
 from bleagent.simulator.faults import Faults, seeded
 from bleagent.unlock import Ports
 from bleagent.vault import Vault
-from bleagent.watchdog import Watchdog
-from bleagent.watches import RecordWatch
 from bleagent.webhooks import Follower
 from protocol import Secret
 from tests.agent.watched import MASTER, at_once, watched

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bleagent.adapters.sqlite_store import Bounds
-from bleagent.audit import (
+from bleagent.audit.chain import (
     HEAD,
     AuditRow,
     ChainedRow,
@@ -29,7 +29,7 @@ from bleagent.audit import (
     evolve,
     mac_of,
 )
-from bleagent.audit_verify import Verdict, read_anchors, verify
+from bleagent.audit.verify import Verdict, read_anchors, verify
 from bleagent.errors import AuditUnusable
 from protocol import Secret
 from tests.agent.audit_site import NOON, AuditSite, a_vault, some_rows

@@ -15,9 +15,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
-from bleagent.audit import AuditRow, Head
-from bleagent.audit_writer import HEAD_EVERY, LONGEST_RETRY, AuditWriter
-from bleagent.audited import AuditedBook, AuditedDoors, key_hash
+from bleagent.audit.audited import AuditedBook, AuditedDoors, key_hash
+from bleagent.audit.chain import AuditRow, Head
+from bleagent.audit.writer import HEAD_EVERY, LONGEST_RETRY, AuditWriter
 from bleagent.doors import Doors
 from bleagent.errors import AgentError, StoreError, StoreFull
 from bleagent.model import Outcome

@@ -15,7 +15,7 @@ from bleagent.http.callers import Callers, User, Users
 from bleagent.http.guard import AUDITED
 from bleagent.http.peer import STATE, Peer
 from bleagent.http.requests import principal
-from bleagent.record import Carriage
+from bleagent.records.record import Carriage
 from protocol import Secret
 from tests.agent.record_shelf import stored
 from tests.agent.test_http_tokens import DAY, MASTER, Gate, before_the_door, guest

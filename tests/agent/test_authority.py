@@ -5,12 +5,12 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from bleagent.authority.issued_tokens import Revoked
+from bleagent.authority.tokens import EVERY_SCOPE
 from bleagent.doors import Doors
+from bleagent.health.stall import BEAT, DISTRUSTED, TOLERATED, StallWatch
 from bleagent.http.auth import Tokens, Unauthorized
-from bleagent.issued_tokens import Revoked
 from bleagent.model import Principal
-from bleagent.stall import BEAT, DISTRUSTED, TOLERATED, StallWatch
-from bleagent.tokens import EVERY_SCOPE
 from protocol import Secret
 from tests.agent.stories import FIRST, LAST, JumpingClock, at_write, rewire, told
 from tests.agent.world import World, rehearse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from bleagent.beside import MOST_IN_TURN, Beside
+from bleagent.records.beside import MOST_IN_TURN, Beside
 from bleagent.simulator import virtual_time
 
 

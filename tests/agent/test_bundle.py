@@ -11,13 +11,13 @@ import anyio
 import pytest
 from typer.testing import CliRunner
 
-from bleagent.bundle import Part, cleaned, packed
-from bleagent.bundle_machine import Asked, Bundle, collect
+from bleagent.bundle.contents import Part, cleaned, packed
+from bleagent.bundle.machine import Asked, Bundle, collect
+from bleagent.bundle.redaction import Redaction
 from bleagent.cli import app
 from bleagent.config import load_config
 from bleagent.config.shown import identities, secret_places, shown
 from bleagent.errors import ConfigError
-from bleagent.redaction import Redaction
 from protocol import Secret
 from tests.system.canary import Canary, forms
 

@@ -10,13 +10,13 @@ import anyio
 import pytest
 
 from bleagent.adapters.sinks.in_time import InTime
-from bleagent.carrying import Carrying
 from bleagent.clock import SystemClock
 from bleagent.config.file import Config
 from bleagent.config.sinks import SinkType
 from bleagent.errors import ConfigError
-from bleagent.outbox import FAULT_WAIT
+from bleagent.records.outbox import FAULT_WAIT
 from bleagent.simulator import virtual_time
+from bleagent.wiring.carrying import Carrying
 from protocol import Secret
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from bleagent import cloud_cli
 from bleagent.cli import app
 from bleagent.cloud import shown
 from bleagent.cloud.catalogue import CATALOGUE, find
+from bleagent.commands import cloud as cloud_cli
 from bleagent.simulator.virtual_cloud import CLIENT_ID, CLIENT_SECRET
 from tests.agent.api_world import served
 from tests.agent.cloud_world import CODE, DEVICE

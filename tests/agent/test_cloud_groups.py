@@ -20,7 +20,7 @@ from bleagent.cloud.groups.passwords import Hours, TemporaryPassword
 from bleagent.cloud.groups.records import Alarm, LogEntry, LogPage, Shown
 from bleagent.cloud.groups.remote import WITHOUT_PASSWORD, Refusal
 from bleagent.cloud.settings import Transport
-from bleagent.readback import CredentialName
+from bleagent.records.readback import CredentialName
 from bleagent.simulator.cloud_passwords import Phase
 from bleagent.simulator.cloud_records import ReportedRecord
 from bleagent.simulator.virtual_cloud import CLIENT_SECRET

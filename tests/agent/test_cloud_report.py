@@ -25,7 +25,7 @@ from bleagent.cloud.errors import (
     UnknownCloudError,
 )
 from bleagent.cloud.settings import CloudSettings, Signer, Transport
-from bleagent.readback import MEMBER, CloudRecord, CredentialName, ReadBack
+from bleagent.records.readback import MEMBER, CloudRecord, CredentialName, ReadBack
 from bleagent.simulator.virtual_cloud import CLIENT_ID, CLIENT_SECRET
 from protocol import Secret
 from tests.agent.cloud_world import (

@@ -7,7 +7,7 @@ import pytest
 from bleagent.cloud.errors import NotSupported
 from bleagent.cloud.settings import Transport
 from bleagent.cloud.upkeep import CloudUpkeep
-from bleagent.upkeep import Wanted
+from bleagent.sync.upkeep import Wanted
 from tests.agent.api_world import World, world
 from tests.agent.cloud_world import DEVICE
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bleagent.authority.tokens import EVERY_SCOPE
 from bleagent.cloud.settings import CloudSettings, Signer, Transport
 from bleagent.config.file import load_config
 from bleagent.config.secrets import cloud_settings, load_secrets, load_vault_key, load_vault_keys
@@ -23,7 +24,6 @@ from bleagent.policy import (
     SnStart,
     Upkeep,
 )
-from bleagent.tokens import EVERY_SCOPE
 from protocol import DpName, InstructionAir, Secret
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bleagent import doctor, doctor_machine
-from bleagent.doctor import Machine, Stack, examine
-from bleagent.doctor_check import Check, Level, to_lines
+from bleagent.doctor import machine as doctor
+from bleagent.doctor import machine_look
+from bleagent.doctor.check import Check, Level, to_lines
+from bleagent.doctor.machine import Machine, Stack, examine
 from bleagent.errors import RadioUnavailable
 from bleagent.model import AdapterInfo
 
@@ -284,9 +285,9 @@ def test_a_machine_whose_clock_stops_with_the_power_is_told_of() -> None:
 @pytest.mark.parametrize(
     ("look", "missing"),
     [
-        (lambda path: doctor_machine._read(str(path)), None),
-        (lambda path: doctor_machine._names(str(path)), []),
-        (lambda path: doctor_machine.run((str(path), "--version")), None),
+        (lambda path: machine_look._read(str(path)), None),
+        (lambda path: machine_look._names(str(path)), []),
+        (lambda path: machine_look.run((str(path), "--version")), None),
     ],
     ids=["read", "names", "run"],
 )
@@ -297,6 +298,6 @@ def test_what_is_not_there_is_no_fault(
 
 
 def test_a_program_that_fails_says_nothing() -> None:
-    assert doctor_machine.run(("false",)) is None
-    assert doctor_machine.run(("echo", "5.66")) == "5.66\n"
-    assert doctor_machine.run(("printf", r"a\377b")) == "a\N{REPLACEMENT CHARACTER}b"
+    assert machine_look.run(("false",)) is None
+    assert machine_look.run(("echo", "5.66")) == "5.66\n"
+    assert machine_look.run(("printf", r"a\377b")) == "a\N{REPLACEMENT CHARACTER}b"

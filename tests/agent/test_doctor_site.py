@@ -9,14 +9,15 @@ from typing import Any
 import anyio
 import pytest
 
-from bleagent import doctor_site_machine
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
 from bleagent.adapters.sqlite_store.looking import sealed_now
 from bleagent.cloud.errors import CloudUnreachable
+from bleagent.commands.daemon_client import DaemonAway
 from bleagent.config import secrets as config_secrets
 from bleagent.config.secrets import service_credentials
-from bleagent.doctor_check import Check, Level
-from bleagent.doctor_site import (
+from bleagent.doctor import site_look
+from bleagent.doctor.check import Check, Level
+from bleagent.doctor.site import (
     DAY,
     ENDS_SOON,
     LITTLE,
@@ -37,7 +38,6 @@ from bleagent.errors import (
     VaultKeyMissing,
 )
 from bleagent.model import IssuedConfig
-from bleagent.records_client import DaemonAway
 from bleagent.vault import NamedKey, VaultKeys
 from protocol import Secret
 from tests.agent.test_bundle import SECRETS, WHOSE, site
@@ -125,12 +125,12 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No Bluetooth, no credentials, no cloud."""
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/nothing")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    monkeypatch.setattr(doctor_site_machine, "ASK", 0.0)
+    monkeypatch.setattr(site_look, "ASK", 0.0)
 
 
 def looked_at(path: Path) -> list[Check]:
     async def main() -> Site:
-        return await doctor_site_machine.look(path)
+        return await site_look.look(path)
 
     return checks(anyio.run(main))
 

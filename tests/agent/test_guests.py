@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bleagent.authority.guests import GuestTerms, parse_between, parse_weekdays, words_of
 from bleagent.errors import TokenUnusable
-from bleagent.guests import GuestTerms, parse_between, parse_weekdays, words_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOUR = 3600.0

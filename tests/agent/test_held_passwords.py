@@ -9,8 +9,8 @@ import pytest
 from bleagent.cloud.groups import Apis
 from bleagent.cloud.groups.passwords import Hours
 from bleagent.cloud.held_passwords import PAGE_LIST, CloudPasswords
-from bleagent.passwords import Held, Phase
 from bleagent.simulator.virtual_cloud import CLIENT_SECRET
+from bleagent.sync.passwords import Held, Phase
 from protocol import Secret
 from tests.agent.api_world import World, world
 from tests.agent.cloud_world import DEVICE, UNIX

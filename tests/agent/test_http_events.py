@@ -13,6 +13,7 @@ import pytest
 from starlette.types import Message
 from structlog.testing import capture_logs
 
+from bleagent.authority.issued_tokens import IssuedTokens
 from bleagent.events import Bell, Mark, Position, parse_position, position_text
 from bleagent.http.app import HttpParts, guarded
 from bleagent.http.auth import Tokens
@@ -21,10 +22,9 @@ from bleagent.http.events import EventParts
 from bleagent.http.records import RecordParts, view_of
 from bleagent.http.tokens import TokenParts
 from bleagent.http.views import operation_view
-from bleagent.issued_tokens import IssuedTokens
 from bleagent.model import OperationRecord
 from bleagent.operation_log import OperationLog
-from bleagent.record_log import RecordLog
+from bleagent.records.log import RecordLog
 from bleagent.simulator import virtual_time
 from bleagent.simulator.event_fakes import events_of_ledger, events_of_records
 from bleagent.simulator.fakes import LoopClock, MemoryLedger

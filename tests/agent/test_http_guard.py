@@ -18,6 +18,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from bleagent.authority.issued_tokens import Revoked
+from bleagent.authority.tokens import EVERY_SCOPE
 from bleagent.errors import ListenError
 from bleagent.http.auth import Tokens, Unauthorized
 from bleagent.http.callers import Callers, User, Users
@@ -26,9 +28,7 @@ from bleagent.http.limits import Buckets, Limits, Rate, Strangers
 from bleagent.http.listeners import ListenSettings, handed_over, listening
 from bleagent.http.peer import NOBODY, Peer, peer_of_unix
 from bleagent.http.rules import _ONCE, MAX_BODY, MAX_HEAD, MAX_HEADERS, Head, Rules
-from bleagent.issued_tokens import Revoked
 from bleagent.model import Principal
-from bleagent.tokens import EVERY_SCOPE
 from protocol import Secret
 
 TOKEN = "CANARY+token/0123456789"

@@ -11,18 +11,18 @@ import httpx
 import pytest
 
 from bleagent.errors import StoreError
+from bleagent.health.lock_states import LockStates
 from bleagent.http.app import create_app
 from bleagent.http.locks import LATELY, _reachable
-from bleagent.lock_states import LockStates
 from bleagent.model import CodeAttempt
-from bleagent.password_desk import SyncState
-from bleagent.passwords import State
 from bleagent.policy import Offline
 from bleagent.radio.airtime import LockAir
 from bleagent.simulator.fakes import MemoryLocks
 from bleagent.simulator.quirks import Quirks
-from bleagent.upkeep import Note, Progress, Subject
-from bleagent.upkeep_desk import UpkeepState
+from bleagent.sync.password_desk import SyncState
+from bleagent.sync.passwords import State
+from bleagent.sync.upkeep import Note, Progress, Subject
+from bleagent.sync.upkeep_desk import UpkeepState
 from protocol import Datapoint, DpMap, DpName, DpType, Secret
 from protocol import events as ev
 from protocol.dpmap import LockGeneration

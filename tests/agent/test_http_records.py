@@ -20,7 +20,7 @@ from bleagent.http.auth import Tokens
 from bleagent.http.problems import RequestUnusable
 from bleagent.http.record_query import parse_query, parse_time, to_cursor
 from bleagent.http.records import RecordParts
-from bleagent.record import Carriage, RecordQuery, StoredRecord, TimeQuality
+from bleagent.records.record import Carriage, RecordQuery, StoredRecord, TimeQuality
 from protocol import Secret
 from protocol.lock import OpenRecord
 from protocol.records import RecordKind

@@ -12,14 +12,14 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from bleagent.authority.issued_tokens import NotNow, Revoked
+from bleagent.authority.shared import id_of
+from bleagent.authority.sharing import MOST_CONFIRMED
 from bleagent.cloud.errors import CloudFault, CloudRefused
 from bleagent.doors import Door
 from bleagent.errors import ScopeMissing, TooLate
-from bleagent.issued_tokens import NotNow, Revoked
 from bleagent.model import Principal
 from bleagent.policy import Offline, SharingLock
-from bleagent.shared import id_of
-from bleagent.sharing import MOST_CONFIRMED
 from bleagent.simulator.cloud_sharing import SharingDesk
 from protocol import Secret
 from tests.agent.stories import FIRST, LAST, at_write, until

@@ -28,7 +28,6 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from bleagent.certificate import pinned, read_certificate
-from bleagent.entrance import watch_end
 from bleagent.errors import CertificateError, ListenError
 from bleagent.http.handshakes import Handshakes
 from bleagent.http.limits import HandshakeLimits, Rate
@@ -38,6 +37,7 @@ from bleagent.http.rules import Rules
 from bleagent.http.server import Server, make_server
 from bleagent.http.tls import Tls, make_identity
 from bleagent.http.wire import GuardedProtocol, WireLimits
+from bleagent.wiring.entrance import watch_end
 from protocol import Secret
 from tests.agent.certificates import Authority, Issued
 from tests.agent.test_http_guard import LOCAL, TCP, HandClock, head

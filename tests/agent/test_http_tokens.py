@@ -12,19 +12,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from bleagent.cloud.client import CloudState
-from bleagent.doors import Doors
-from bleagent.errors import AgentError, ScopeMissing, StoreError
-from bleagent.events import Bell
-from bleagent.guests import GuestTerms
-from bleagent.http.app import HttpParts, create_app
-from bleagent.http.auth import Tokens
-from bleagent.http.events import EventParts
-from bleagent.http.metrics import MetricParts
-from bleagent.http.records import RecordParts
-from bleagent.http.tokens import TokenParts
-from bleagent.issued import offline_times
-from bleagent.issued_tokens import (
+from bleagent.authority.guests import GuestTerms
+from bleagent.authority.issued_tokens import (
     MOST,
     DateUnknown,
     Expired,
@@ -34,15 +23,26 @@ from bleagent.issued_tokens import (
     TooManyTokens,
     UnknownToken,
 )
-from bleagent.metrics import Tally
+from bleagent.authority.sharing import Sharings
+from bleagent.authority.tokens import StoredToken
+from bleagent.cloud.client import CloudState
+from bleagent.doors import Doors
+from bleagent.errors import AgentError, ScopeMissing, StoreError
+from bleagent.events import Bell
+from bleagent.health.metrics import Tally
+from bleagent.health.readiness import Look, Readiness
+from bleagent.http.app import HttpParts, create_app
+from bleagent.http.auth import Tokens
+from bleagent.http.events import EventParts
+from bleagent.http.metrics import MetricParts
+from bleagent.http.records import RecordParts
+from bleagent.http.tokens import TokenParts
+from bleagent.issued import offline_times
 from bleagent.model import Principal
-from bleagent.readiness import Look, Readiness
-from bleagent.sharing import Sharings
 from bleagent.simulator.cloud_sharing import SharingDesk
 from bleagent.simulator.event_fakes import events_of_ledger
 from bleagent.simulator.fakes import LoopClock
 from bleagent.simulator.memory_tokens import MemoryTokens
-from bleagent.tokens import StoredToken
 from protocol import Secret
 from tests.agent.audit_site import HeardAudit
 from tests.agent.record_shelf import TinyShelf, stored

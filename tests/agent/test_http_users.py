@@ -10,14 +10,14 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from bleagent.authority.guests import GuestTerms
+from bleagent.authority.shared import Permission, Shared
+from bleagent.authority.tokens import EVERY_SCOPE
 from bleagent.errors import ScopeMissing
-from bleagent.guests import GuestTerms
 from bleagent.http.auth import Tokens
 from bleagent.http.callers import Callers, User, Users
 from bleagent.http.peer import NOBODY, STATE, Peer
 from bleagent.model import Principal
-from bleagent.shared import Permission, Shared
-from bleagent.tokens import EVERY_SCOPE
 from protocol import Secret
 from tests.agent.test_http_tokens import ROUTES, SCOPES, Gate, refused
 from tests.agent.world import DOOR, World, rehearse

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bleagent.identity import Candidate, choose, is_same
-from bleagent.record import Happening, TimeQuality
+from bleagent.records.identity import Candidate, choose, is_same
+from bleagent.records.record import Happening, TimeQuality
 from protocol import DpType, Secret
 from protocol.records import RecordKind
 

@@ -14,11 +14,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from bleagent.cloud.client import CloudEvent
 from bleagent.doors import Listener
 from bleagent.everyone import everyone
-from bleagent.metrics import BOUNDS, MOST_CODES, OTHER, Counts, Latencies, Tally, durations_of
+from bleagent.health.metrics import (
+    BOUNDS,
+    MOST_CODES,
+    OTHER,
+    Counts,
+    Latencies,
+    Tally,
+    durations_of,
+)
 from bleagent.model import Action, Ending, OperationRecord, Outcome, Phase
 from bleagent.radio.airtime import AdapterAir, LockAir, RadioAir
 from bleagent.radio.recovery import Rung, Symptom
-from bleagent.record import SinkState
+from bleagent.records.record import SinkState
 from tests.agent.watched import MASTER, Gateway, at_the_gateway, sample
 from tests.agent.world import DOOR, KEYS
 

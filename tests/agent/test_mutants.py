@@ -169,7 +169,7 @@ MUTANTS = (
         f"{EVIDENCE}::test_what_was_heard_before_our_command_left_is_no_evidence_about_it",
     ),
     Mutant(
-        "a process that stood still goes on as if nothing had been", "bleagent/stall.py",
+        "a process that stood still goes on as if nothing had been", "bleagent/health/stall.py",
         (("            self._stalled_at = now\n", "            self._stalled_at = -1.0\n"),),
         f"{AUTHORITY}::test_a_process_that_stood_still_says_so_for_a_moment",
     ),

@@ -9,9 +9,9 @@ import anyio
 import pytest
 
 from bleagent.cloud.errors import CloudError, CloudTimeout, PermissionDenied
-from bleagent.names import CredentialNames, Names
-from bleagent.readback import MEMBER, CredentialName
-from bleagent.record import StoredRecord
+from bleagent.records.names import CredentialNames, Names
+from bleagent.records.readback import MEMBER, CredentialName
+from bleagent.records.record import StoredRecord
 from bleagent.simulator.cloud_records import CloudCredential, CloudUser
 from protocol.records import RecordKind
 from tests.agent.cloud_records_world import LOCK, running, stored

@@ -11,8 +11,8 @@ from bleagent.adapters.sinks.openapi import BATCH, BY_CODE, OpenApiSink, receipt
 from bleagent.cloud import errors
 from bleagent.cloud.errors import CODES, CloudError, CloudTimeout, error_of
 from bleagent.cloud.settings import Signer
-from bleagent.ports import RecordSink
-from bleagent.record import DONE, ReceiptKind
+from bleagent.records.ports import RecordSink
+from bleagent.records.record import DONE, ReceiptKind
 from bleagent.simulator.cloud_faults import QUOTA, RATE_LIMIT, SYSTEM_ERROR, Fault, FaultKind
 from bleagent.simulator.cloud_records import REPORT_PROPERTY, ReportedRecord
 from protocol import DpType, Secret

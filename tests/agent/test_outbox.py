@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from bleagent.errors import StoreError
-from bleagent.outbox import (
+from bleagent.records.outbox import (
     HELD_FOR,
     LONGEST_REST,
     ROUTE_AGAIN,
@@ -17,7 +17,7 @@ from bleagent.outbox import (
     Carrier,
     release_overdue,
 )
-from bleagent.record import (
+from bleagent.records.record import (
     DONE,
     Carriage,
     Happening,

@@ -11,11 +11,11 @@ import pytest
 
 from bleagent.errors import StoreError
 from bleagent.model import Outcome
-from bleagent.passwords import Doing, Held, Item, Phase, State, is_told
+from bleagent.records.standard_codes import STANDARD_CODES
 from bleagent.simulator.cloud_passwords import Phase as CloudPhase
 from bleagent.simulator.cloud_records import ReportedRecord
 from bleagent.simulator.faults import Faults, NotifyFault
-from bleagent.standard_codes import STANDARD_CODES
+from bleagent.sync.passwords import Doing, Held, Item, Phase, State, is_told
 from protocol.credentials import TemporaryResult
 from protocol.records import RecordKind
 from tests.agent.password_world import DAY, DEVICE, HOUR, MemoryPasswords, Passwords

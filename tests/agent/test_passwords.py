@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bleagent.passwords import (
+from bleagent.sync.passwords import (
     Doing,
     Held,
     Item,

@@ -13,10 +13,10 @@ import anyio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bleagent.passwords import State
 from bleagent.simulator.cloud_passwords import Phase
 from bleagent.simulator.faults import NO_FAULTS, Faults, NotifyFault, WriteFault
 from bleagent.simulator.lock_app.flash import Credential
+from bleagent.sync.passwords import State
 from protocol.credentials import Method, Validity
 from tests.agent.password_world import DAY, HOUR, Passwords
 from tests.agent.world import DOOR, World, rehearse

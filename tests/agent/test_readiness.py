@@ -14,14 +14,14 @@ from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
 from bleagent.adapters.sqlite_store.ledger import RESERVE
 from bleagent.cloud.client import CloudEvent
 from bleagent.errors import OutboxFull, StoreError, StoreFull, StoreTooNew
-from bleagent.outbox import Carrier
+from bleagent.health.readiness import LATELY, LOOK, PATIENCE, Part, Readiness, shut_by
+from bleagent.health.watches import MENDED_AFTER, CloudWatch, RecordWatch
 from bleagent.radio.airtime import AdapterAir, RadioAir
-from bleagent.readiness import LATELY, LOOK, PATIENCE, Part, Readiness, shut_by
-from bleagent.record import Carriage, Kept, Receipt, ReceiptKind, SinkState, StoredRecord
+from bleagent.records.outbox import Carrier
+from bleagent.records.record import Carriage, Kept, Receipt, ReceiptKind, SinkState, StoredRecord
 from bleagent.simulator import virtual_time
 from bleagent.simulator.fakes import LoopClock
 from bleagent.vault import Vault
-from bleagent.watches import MENDED_AFTER, CloudWatch, RecordWatch
 from protocol import Secret
 from tests.agent.record_shelf import TinyShelf, stored
 from tests.agent.watched import Gateway, at_the_gateway, watched

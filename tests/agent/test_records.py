@@ -8,15 +8,15 @@ import anyio
 import pytest
 import structlog.testing
 
-from bleagent.backlog import BacklogQuestion, how_to_ask
-from bleagent.beside import MOST_IN_TURN, BookBeside
-from bleagent.dating import happenings_of, without_codes
 from bleagent.errors import AgentError, OutboxFull, StoreFull
 from bleagent.model import IssuedConfig, IssuedInstruction, Priority
 from bleagent.policy import Backlog, Connection, Policy
-from bleagent.record import Kept, StoredRecord, TakenReport, TimeQuality
-from bleagent.record_log import RecordLog
-from bleagent.records import AFTER_LINK, Drained, RecordListener
+from bleagent.records.backlog import BacklogQuestion, how_to_ask
+from bleagent.records.beside import MOST_IN_TURN, BookBeside
+from bleagent.records.dating import happenings_of, without_codes
+from bleagent.records.log import RecordLog
+from bleagent.records.record import Kept, StoredRecord, TakenReport, TimeQuality
+from bleagent.records.taking import AFTER_LINK, Drained, RecordListener
 from bleagent.simulator.log import Actuated, Received, RecordDeleted, RecordSent, RecordStored
 from bleagent.simulator.profiles import PROFILE_NAMES
 from bleagent.simulator.quirks import Quirks

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bleagent.commands.daemon_client import DaemonClient, DaemonUnnamed, find_daemon
 from bleagent.errors import AgentError, CertificateError, SecretError
-from bleagent.records_client import DaemonClient, DaemonUnnamed, find_daemon
 
 TOKEN = "CANARY-token-0123456789"
 

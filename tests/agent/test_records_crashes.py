@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from bleagent.policy import Backlog
-from bleagent.record import Kept, Receipt, StoredRecord, TakenReport
+from bleagent.records.record import Kept, Receipt, StoredRecord, TakenReport
 from bleagent.simulator import virtual_time
 from bleagent.simulator.quirks import Quirks
 from bleagent.simulator.record_fakes import MemoryRecords

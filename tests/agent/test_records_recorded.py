@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
-from bleagent.beside import Beside
 from bleagent.errors import LinkLost
 from bleagent.model import IssuedConfig, IssuedInstruction, LockFacts, Priority
 from bleagent.policy import Policy, SnStart
 from bleagent.ports import LockRadio
-from bleagent.record import RecordQuery
-from bleagent.records import Drained, RecordListener, RecordPorts
+from bleagent.records.beside import Beside
+from bleagent.records.record import RecordQuery
+from bleagent.records.taking import Drained, RecordListener, RecordPorts
 from bleagent.session import LinkPorts, LockSession, open_session
 from bleagent.simulator import virtual_time
 from bleagent.simulator.fakes import LoopClock, MemoryLocks

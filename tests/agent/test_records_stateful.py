@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bleagent.errors import AgentError
-from bleagent.outbox import Carrier
 from bleagent.policy import Backlog
-from bleagent.record import DONE, RELATIVE_BELOW, Receipt, ReceiptKind, StoredRecord
+from bleagent.records.outbox import Carrier
+from bleagent.records.record import DONE, RELATIVE_BELOW, Receipt, ReceiptKind, StoredRecord
 from bleagent.simulator import virtual_time
 from bleagent.simulator.lock_app import LockApplication
 from bleagent.simulator.log import Delivered, LinkChanged, RecordLost, RecordSent, RecordStored

@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bleagent.http.record_views import record_view
-from bleagent.record import Carriage, TimeQuality
-from bleagent.records_view import (
+from bleagent.commands.records_view import (
     COLUMNS,
     ID,
     LEAST,
@@ -30,6 +28,8 @@ from bleagent.records_view import (
     verified_lines,
     write_csv,
 )
+from bleagent.http.record_views import record_view
+from bleagent.records.record import Carriage, TimeQuality
 from protocol.records import RecordKind
 
 from .record_shelf import stored

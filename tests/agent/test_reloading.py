@@ -10,21 +10,21 @@ from typing import Any, get_args
 import anyio
 import pytest
 
-from bleagent.audit import Audit
+from bleagent.audit.chain import Audit
 from bleagent.config.base import Section
 from bleagent.config.changes import TABLE, Change, Takes, changes
 from bleagent.config.file import Config, load_config
 from bleagent.config.secret_source import SecretSource
 from bleagent.config.secrets import credentials_directory, load_http_token, load_secrets
 from bleagent.doors import Door
-from bleagent.entrance import users_of
 from bleagent.errors import ScopeMissing
+from bleagent.health.watches import ConfigWatch
 from bleagent.http.auth import Tokens, Unauthorized
 from bleagent.http.callers import Callers, User, Users
 from bleagent.http.peer import Peer
 from bleagent.policy import Connection, Offline, Policy
-from bleagent.reloading import Reloading
-from bleagent.watches import ConfigWatch
+from bleagent.wiring.entrance import users_of
+from bleagent.wiring.reloading import Reloading
 from tests.agent.world import DOOR, World, rehearse
 
 ANNA, STAFF = 4001, 4050
@@ -287,8 +287,8 @@ def test_a_fault_of_ours_changes_nothing_and_is_told(
     def broken(*_: object) -> Config:
         raise RuntimeError("CANARY")
 
-    monkeypatch.setattr("bleagent.reloading.load_config", broken)
-    monkeypatch.setattr("bleagent.reloading.load_http_token", broken)
+    monkeypatch.setattr("bleagent.wiring.reloading.load_config", broken)
+    monkeypatch.setattr("bleagent.wiring.reloading.load_http_token", broken)
     assert gate.reload() == "agent-error"
     assert gate.watch.trouble is not None
     assert "CANARY" not in gate.watch.trouble.detail

@@ -9,12 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bleagent.errors import RadioUnavailable
-from bleagent.model import LockFacts
-from bleagent.printable import printable
-from bleagent.radio.nearby import Nearby
-from bleagent.radio.sightings import Sightings
-from bleagent.scan import (
+from bleagent.commands.scan import (
     HELP_AFTER,
     NOTHING_HEARD,
     Changes,
@@ -26,6 +21,11 @@ from bleagent.scan import (
     listen,
     view_for,
 )
+from bleagent.errors import RadioUnavailable
+from bleagent.model import LockFacts
+from bleagent.printable import printable
+from bleagent.radio.nearby import Nearby
+from bleagent.radio.sightings import Sightings
 from bleagent.simulator import virtual_time
 from bleagent.simulator.air import AirLock
 from bleagent.simulator.fake_bluetooth import FakeBluetooth

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bleagent.authority.guests import GuestTerms
+from bleagent.authority.shared import Permission, Shared, id_of
 from bleagent.cloud.errors import BadAnswer
 from bleagent.cloud.sharing import read_invitation, read_permission
-from bleagent.guests import GuestTerms
-from bleagent.shared import Permission, Shared, id_of
 from protocol import Secret
 
 TICKET = "3ea6e254e83750dc924dd78dd5a61460"

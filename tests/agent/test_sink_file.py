@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from bleagent.adapters.sinks.file import REMEMBERED, FileSink
-from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
+from bleagent.records.record import DONE, Receipt, ReceiptKind, StoredRecord
 from protocol.records import RecordKind
 from tests.agent.record_samples import Household, Nobody, sample
 

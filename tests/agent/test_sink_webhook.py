@@ -26,7 +26,7 @@ from bleagent.adapters.sinks.signed_post import (
     signing_key,
 )
 from bleagent.adapters.sinks.webhook import WebhookSink
-from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
+from bleagent.records.record import DONE, Receipt, ReceiptKind, StoredRecord
 from bleagent.simulator.fakes import LoopClock
 from protocol import Secret
 from tests.agent.record_samples import Nobody, sample

@@ -31,8 +31,8 @@ from bleagent.adapters.sqlite_store import (
     shelf,
 )
 from bleagent.errors import OutboxFull, StoreError, StoreFull, StoreTooNew
-from bleagent.ports import Outbox, RecordBook, RecordShelf
-from bleagent.record import (
+from bleagent.records.ports import Outbox, RecordBook, RecordShelf
+from bleagent.records.record import (
     DONE,
     Carriage,
     Happening,
@@ -44,7 +44,7 @@ from bleagent.record import (
     TimeQuality,
     message_id,
 )
-from bleagent.report_parts import happenings_in, part_of, read_report
+from bleagent.records.report_parts import happenings_in, part_of, read_report
 from bleagent.simulator.record_fakes import MemoryRecords
 from bleagent.vault import Vault
 from protocol import Datapoint, DpMap, DpType, Report, ReportTime, Secret

@@ -20,8 +20,9 @@ from bleagent.adapters.sqlite_store import (
 )
 from bleagent.adapters.sqlite_store.database import Database
 from bleagent.adapters.sqlite_store.ledger import KEY_AGE, RESERVE
+from bleagent.authority.guests import GuestTerms
+from bleagent.authority.shared import Permission, Shared
 from bleagent.errors import StoreDamaged, StoreError, StoreFull
-from bleagent.guests import GuestTerms
 from bleagent.model import (
     Action,
     CodeAttempt,
@@ -36,7 +37,6 @@ from bleagent.model import (
     Proven,
 )
 from bleagent.ports import Ledger, LockMemory
-from bleagent.shared import Permission, Shared
 from bleagent.vault import Vault
 from protocol import LockKeys, Secret
 from tests.agent.old_reports import keep_report, old_reports

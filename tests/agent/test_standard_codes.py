@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bleagent.standard_codes import STANDARD_CODES, harmless, value_of
+from bleagent.records.standard_codes import STANDARD_CODES, harmless, value_of
 from protocol.records import Alarm, RecordKind
 from tests.agent.record_shelf import stored
 

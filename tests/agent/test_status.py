@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bleagent.commands.status_screen import to_lines
 from bleagent.http.examples import LOCKS
-from bleagent.status import to_lines
 
 READY: dict[str, Any] = {
     "ready": True,

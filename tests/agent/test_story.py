@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bleagent.record import StoredRecord, TimeQuality
-from bleagent.story import APP_CENTRAL, Category, Severity, Story, story_of
+from bleagent.records.record import StoredRecord, TimeQuality
+from bleagent.records.story import APP_CENTRAL, Category, Severity, Story, story_of
 from protocol import DpType, Secret
 from protocol.lock import OpenOperation, OpenRecord
 from protocol.records import Alarm, RecordKind

@@ -9,15 +9,15 @@ from typing import Any
 import anyio
 import pytest
 
-from bleagent import sync
 from bleagent.model import Outcome
-from bleagent.passwords import MOST_TRIES, Phase, State, Why
 from bleagent.policy import Backlog, Connection
 from bleagent.simulator.cloud_passwords import Phase as CloudPhase
 from bleagent.simulator.faults import DELAY, NO_FAULTS, Faults, NotifyFault, WriteFault
 from bleagent.simulator.lock_app.buffer import ReplyBuffer, Request
 from bleagent.simulator.lock_app.flash import Credential
 from bleagent.simulator.log import LinkChanged, RecordDeleted, Replied
+from bleagent.sync import password_duty as sync
+from bleagent.sync.passwords import MOST_TRIES, Phase, State, Why
 from protocol import DpMap, DpName
 from protocol.credentials import Method, Validity
 from protocol.dpmap import LockGeneration

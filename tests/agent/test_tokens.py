@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bleagent.errors import TokenUnusable
-from bleagent.tokens import (
+from bleagent.authority.tokens import (
     ADMIN,
     EVERY_SCOPE,
     MAX_LABEL,
@@ -27,6 +26,7 @@ from bleagent.tokens import (
     parse_token,
     share,
 )
+from bleagent.errors import TokenUnusable
 from protocol import Secret
 
 LOCKS = ("front", "back-2")

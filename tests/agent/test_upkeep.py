@@ -16,7 +16,7 @@ from bleagent.model import Outcome
 from bleagent.policy import Backlog, Connection
 from bleagent.simulator.faults import DELAY, NO_FAULTS, Faults, NotifyFault, WriteFault
 from bleagent.simulator.log import RecordDeleted, Replied
-from bleagent.upkeep import MOST_SILENT, WEEK, Progress, Subject, Wanted
+from bleagent.sync.upkeep import MOST_SILENT, WEEK, Progress, Subject, Wanted
 from protocol import DpMap, DpName
 from protocol.credential_list import SyncEnd, read_sync
 from protocol.credentials import Method

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import anyio
 
-from bleagent.beside import CallsBeside
 from bleagent.errors import StoreError
-from bleagent.passwords import Doing, State
 from bleagent.policy import Connection
-from bleagent.questions import MOST_REPLIES
+from bleagent.records.beside import CallsBeside
 from bleagent.simulator.faults import Faults, WriteFault
-from bleagent.upkeep import Progress, Subject, Wanted, digest_of
-from bleagent.upkeep_desk import UpkeepDesk, digest_of_t0
-from bleagent.upkeep_duty import LONGEST_LIST
-from bleagent.upkeep_look import UpkeepLooks
+from bleagent.sync.passwords import Doing, State
+from bleagent.sync.questions import MOST_REPLIES
+from bleagent.sync.upkeep import Progress, Subject, Wanted, digest_of
+from bleagent.sync.upkeep_desk import UpkeepDesk, digest_of_t0
+from bleagent.sync.upkeep_duty import LONGEST_LIST
+from bleagent.sync.upkeep_look import UpkeepLooks
 from protocol import DpName, Secret
 from protocol import events as ev
 from protocol.credential_list import SyncPage

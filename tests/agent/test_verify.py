@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bleagent import verify as verifying
 from bleagent.adapters.sinks.openapi import OpenApiSink
 from bleagent.cloud.errors import CloudError, CloudTimeout, NotSupported
-from bleagent.readback import CloudRecord, ReadBack
-from bleagent.record import DONE, Carriage, StoredRecord
+from bleagent.records import verify as verifying
+from bleagent.records.readback import CloudRecord, ReadBack
+from bleagent.records.record import DONE, Carriage, StoredRecord
+from bleagent.records.standard_codes import NEVER_TOLD_BACK, STANDARD_CODES
+from bleagent.records.verify import LIST_RECORDS, OPENING_LOGS, Verification, verify
 from bleagent.simulator.cloud_faults import Fault, FaultKind
 from bleagent.simulator.cloud_records import REPORT_PROPERTY, ReportedRecord
-from bleagent.standard_codes import NEVER_TOLD_BACK, STANDARD_CODES
-from bleagent.verify import LIST_RECORDS, OPENING_LOGS, Verification, verify
 from protocol import DpType
 from protocol.records import Alarm, RecordKind
 from tests.agent.cloud_records_world import LOCK, SINK, Shelf, running, stored

@@ -25,7 +25,7 @@ from bleagent.cloud.errors import (
     UnknownCloudError,
 )
 from bleagent.cloud.settings import CloudSettings, Signer, Transport
-from bleagent.readback import MEMBER, CloudRecord, CredentialName
+from bleagent.records.readback import MEMBER, CloudRecord, CredentialName
 from bleagent.simulator.cloud_faults import QUOTA, Fault, FaultKind
 from bleagent.simulator.cloud_records import (
     REPORT_PROPERTY,

@@ -10,12 +10,12 @@ import anyio
 import pytest
 
 from bleagent.errors import StoreError, StoreFull
+from bleagent.health.readiness import PATIENCE, Part, Readiness
+from bleagent.health.watchdog import DEAF, LATE, SOON, Watchdog, status_of
+from bleagent.health.watches import Trouble
 from bleagent.radio.airtime import AdapterAir, RadioAir
-from bleagent.readiness import PATIENCE, Part, Readiness
 from bleagent.simulator import virtual_time
 from bleagent.simulator.fakes import LoopClock
-from bleagent.watchdog import DEAF, LATE, SOON, Watchdog, status_of
-from bleagent.watches import Trouble
 from tests.agent.air_world import ToldManager
 from tests.agent.record_shelf import TinyShelf
 from tests.agent.watched import watched

@@ -14,15 +14,15 @@ from structlog.testing import capture_logs
 from bleagent.config.webhooks import WebhookConfig
 from bleagent.errors import StoreError
 from bleagent.events import Bell, Mark, OperationEvent
+from bleagent.health.readiness import Readiness
 from bleagent.http.views import operation_view
-from bleagent.outbox import FAULT_WAIT, IDLE, LONGEST_REST, STORE_WAIT
-from bleagent.pushing import telling, wanted_by
-from bleagent.readiness import Readiness
-from bleagent.record import DONE, Receipt, ReceiptKind
+from bleagent.records.outbox import FAULT_WAIT, IDLE, LONGEST_REST, STORE_WAIT
+from bleagent.records.record import DONE, Receipt, ReceiptKind
 from bleagent.simulator import virtual_time
 from bleagent.simulator.event_fakes import MemoryWebhooks, events_of_ledger
 from bleagent.simulator.fakes import LoopClock, MemoryLedger
 from bleagent.webhooks import PAGE, REFUSALS, Follower, Lost, Progress, WebhookState
+from bleagent.wiring.pushing import telling, wanted_by
 from tests.agent.record_shelf import TinyShelf
 from tests.agent.watched import Gateway, at_the_gateway, sample, watched
 from tests.contracts.test_ledger import CONFIRMED, NOON, asked

@@ -8,15 +8,15 @@ from typing import Any
 
 import anyio
 
-from bleagent.beside import CallsBeside
 from bleagent.doors import Doors
 from bleagent.errors import CloudError, StoreError
+from bleagent.records.beside import CallsBeside
 from bleagent.simulator.lock_app.flash import Credential
 from bleagent.simulator.lock_app.lock_application import LockApplication
 from bleagent.simulator.log import Replied
-from bleagent.upkeep import Note, Progress, Subject, Wanted
-from bleagent.upkeep_desk import UpkeepDesk
-from bleagent.upkeep_look import UpkeepLooks
+from bleagent.sync.upkeep import Note, Progress, Subject, Wanted
+from bleagent.sync.upkeep_desk import UpkeepDesk
+from bleagent.sync.upkeep_look import UpkeepLooks
 from protocol import Secret
 from protocol.credentials import Method, Validity
 from protocol.records import RecordKind

@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from bleagent.authority.issued_tokens import IssuedTokens
 from bleagent.cloud.client import CloudState
 from bleagent.doors import Doors, Listener
 from bleagent.everyone import everyone
+from bleagent.health.metrics import Tally
+from bleagent.health.readiness import Look, Readiness, Watched
+from bleagent.health.watches import CloudWatch, RecordWatch
 from bleagent.http.app import HttpParts, guarded
 from bleagent.http.auth import Tokens
 from bleagent.http.metrics import MetricParts
-from bleagent.issued_tokens import IssuedTokens
-from bleagent.metrics import Tally
-from bleagent.readiness import Look, Readiness, Watched
 from bleagent.simulator.memory_tokens import MemoryTokens
-from bleagent.watches import CloudWatch, RecordWatch
 from protocol import Secret
 from tests.agent.world import World, rehearse
 

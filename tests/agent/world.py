@@ -11,8 +11,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bleagent.doors import Door, Doors
+from bleagent.health.lock_states import LockStates
 from bleagent.issued import known_or_asked
-from bleagent.lock_states import LockStates
 from bleagent.model import (
     Action,
     LockFacts,
@@ -21,7 +21,7 @@ from bleagent.model import (
     Principal,
 )
 from bleagent.policy import Backlog, Policy
-from bleagent.records import RecordPorts
+from bleagent.records.taking import RecordPorts
 from bleagent.session import LinkPorts
 from bleagent.simulator import virtual_time
 from bleagent.simulator.fakes import DirectCloud, LoopClock, MemoryLedger, MemoryLocks

@@ -85,7 +85,7 @@ JOB = Rule(never=EDGES | CLI_LIBRARIES | WIRING | {"socket", "ssl", "subprocess"
 
 CHAIN = Rule(
     never=frozenset({EVERYTHING}),
-    may=PURE_STDLIB | {"protocol", "bleagent.audit", "bleagent.errors"},
+    may=PURE_STDLIB | {"protocol", "bleagent.audit.chain", "bleagent.errors"},
 )
 
 # Commands that ask the daemon: the radio takes a fifth of a second to load, for nothing here.
@@ -111,46 +111,48 @@ RULES: dict[str, Rule] = {
     "bleagent.supervisor": JOB,
     "bleagent.waiting": JOB,
     "bleagent.session": JOB,
-    "bleagent.sync": JOB,
-    "bleagent.sync_look": JOB,
-    "bleagent.password_desk": JOB,
-    "bleagent.questions": JOB,
-    "bleagent.upkeep": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB),
-    "bleagent.upkeep_desk": JOB,
-    "bleagent.upkeep_duty": JOB,
-    "bleagent.upkeep_look": JOB,
-    "bleagent.credential_report": JOB,
-    "bleagent.passwords": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol"}),
-    "bleagent.records": JOB,
-    "bleagent.record": JOB,
-    "bleagent.identity": JOB,
-    "bleagent.deletions": JOB,
-    "bleagent.dating": JOB,
-    "bleagent.backlog": JOB,
-    "bleagent.standard_codes": JOB,
-    "bleagent.outbox": JOB,
-    "bleagent.names": JOB,
-    "bleagent.verify": JOB,
-    "bleagent.metrics": JOB,
-    "bleagent.readiness": JOB,
-    "bleagent.watches": JOB,
-    "bleagent.watchdog": JOB,
+    "bleagent.sync.password_duty": JOB,
+    "bleagent.sync.password_look": JOB,
+    "bleagent.sync.password_desk": JOB,
+    "bleagent.sync.questions": JOB,
+    "bleagent.sync.upkeep": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB),
+    "bleagent.sync.upkeep_desk": JOB,
+    "bleagent.sync.upkeep_duty": JOB,
+    "bleagent.sync.upkeep_look": JOB,
+    "bleagent.records.credential_report": JOB,
+    "bleagent.sync.passwords": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol"}),
+    "bleagent.records.taking": JOB,
+    "bleagent.records.record": JOB,
+    "bleagent.records.identity": JOB,
+    "bleagent.records.deletions": JOB,
+    "bleagent.records.dating": JOB,
+    "bleagent.records.backlog": JOB,
+    "bleagent.records.standard_codes": JOB,
+    "bleagent.records.outbox": JOB,
+    "bleagent.records.names": JOB,
+    "bleagent.records.verify": JOB,
+    "bleagent.health.metrics": JOB,
+    "bleagent.health.readiness": JOB,
+    "bleagent.health.watches": JOB,
+    "bleagent.health.watchdog": JOB,
     "bleagent.events": JOB,
     "bleagent.retention": JOB,
-    "bleagent.lock_states": JOB,
+    "bleagent.health.lock_states": JOB,
     "bleagent.printable": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB),
     "bleagent.webhooks": JOB,
-    "bleagent.issued_tokens": JOB,
-    "bleagent.shared": Rule(
-        never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "bleagent.guests"}
+    "bleagent.authority.issued_tokens": JOB,
+    "bleagent.authority.shared": Rule(
+        never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "bleagent.authority.guests"}
     ),
-    "bleagent.sharing": JOB,
+    "bleagent.authority.sharing": JOB,
     # It reads and makes texts; bytes that nobody can foretell are given to it.
-    "bleagent.tokens": Rule(
+    "bleagent.authority.tokens": Rule(
         never=frozenset({EVERYTHING}),
-        may=PURE_STDLIB | {"protocol", "bleagent.errors", "bleagent.guests"},
+        may=PURE_STDLIB | {"protocol", "bleagent.errors", "bleagent.authority.guests"},
     ),
-    "bleagent.guests": Rule(never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"bleagent.errors"}),
+    "bleagent.authority.guests": Rule(
+        never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"bleagent.errors"}
+    ),
     "bleagent.adapters": adapter(),
     "bleagent.adapters.bluez": adapter(*BLE),
     "bleagent.adapters.httpx_transport": adapter("httpx"),
@@ -176,48 +178,48 @@ RULES: dict[str, Rule] = {
         may=frozenset({"uvicorn"}),
     ),
     # Its part for records: the sinks, and who carries to them.
-    "bleagent.carrying": Rule(
+    "bleagent.wiring.carrying": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
     # Its part for who comes in: users, and the certificate of the listener.
-    "bleagent.entrance": Rule(
+    "bleagent.wiring.entrance": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
     # Its part for subscriptions: the followers, and what they send.
-    "bleagent.pushing": Rule(
+    "bleagent.wiring.pushing": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
     # Its part for what is brought to locks: the desks, and who asks the cloud for what is on them.
-    "bleagent.syncing": Rule(
+    "bleagent.wiring.syncing": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
     # Its part for SIGHUP: what is read again, and who goes by it from then on.
-    "bleagent.reloading": Rule(
+    "bleagent.wiring.reloading": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
     # Its part for how things are: metrics and readiness.
-    "bleagent.watching": Rule(
+    "bleagent.wiring.watching": Rule(
         never=EDGES | CLI_LIBRARIES | {"bleagent.cli", "bleagent.app", "bleagent.simulator"},
     ),
     # `demo` and `simulate` are commands; the demo is a user of the daemon, and of the simulator.
-    "bleagent.demo": Rule(
+    "bleagent.demo.play": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator", "httpx"},
     ),
-    "bleagent.demo_records": Rule(
+    "bleagent.demo.records": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator", "httpx"},
     ),
-    "bleagent.demo_hand": Rule(
+    "bleagent.demo.hand": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"bleagent.simulator"},
         may=frozenset({"bleagent.adapters.httpx_transport"}),
     ),
     # The doctor reads what it is told of a machine; this one machine is looked at beside it.
-    "bleagent.doctor": JOB,
-    "bleagent.doctor_check": JOB,
-    "bleagent.doctor_site": JOB,
-    "bleagent.doctor_site_machine": Rule(
+    "bleagent.doctor.machine": JOB,
+    "bleagent.doctor.check": JOB,
+    "bleagent.doctor.site": JOB,
+    "bleagent.doctor.site_look": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.adapters"})
     ),
-    "bleagent.doctor_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.commands.doctor": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
     # Asked and told at a terminal; this machine's files, air and cloud are each in one module.
     "bleagent.init": JOB,
     "bleagent.init.plan": Rule(never=EDGES | CLI_LIBRARIES | WIRING),
@@ -232,19 +234,19 @@ RULES: dict[str, Rule] = {
         never=EDGES | CLI_LIBRARIES | WIRING,
         may=frozenset({"bleagent.adapters.httpx_transport"}),
     ),
-    "bleagent.doctor_machine": Rule(
+    "bleagent.doctor.machine_look": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING,
         may=frozenset({"bleagent.adapters.bluez"}),
     ),
     # Rows, their chain and what it proves: given what was read, and the keys.
-    "bleagent.audit": CHAIN,
-    "bleagent.audit_verify": CHAIN,
-    "bleagent.audit_writer": JOB,
-    "bleagent.audited": JOB,
-    "bleagent.audit_files": Rule(
+    "bleagent.audit.chain": CHAIN,
+    "bleagent.audit.verify": CHAIN,
+    "bleagent.audit.writer": JOB,
+    "bleagent.audit.audited": JOB,
+    "bleagent.audit.files": Rule(
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.adapters.sqlite_store"})
     ),
-    "bleagent.audit_cli": Rule(
+    "bleagent.commands.audit": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"},
         may=frozenset({"bleagent.adapters.sqlite_store"}),
     ),
@@ -253,32 +255,32 @@ RULES: dict[str, Rule] = {
         never=EDGES | CLI_LIBRARIES | WIRING, may=frozenset({"bleagent.adapters.sqlite_store"})
     ),
     # A command that listens by itself, and draws what it hears.
-    "bleagent.scan": Rule(
+    "bleagent.commands.scan": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"},
         may=frozenset({"bleagent.adapters.bluez"}),
     ),
     # The commands about records ask the running daemon over its HTTP.
-    "bleagent.records_client": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"httpx"}),
-    "bleagent.records_view": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"}),
-    "bleagent.records_cli": Rule(never=ASKING),
-    "bleagent.records_options": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
-    "bleagent.tokens_cli": Rule(never=ASKING),
-    "bleagent.status": JOB,
+    "bleagent.commands.daemon_client": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"httpx"}),
+    "bleagent.commands.records_view": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"rich"}),
+    "bleagent.commands.records": Rule(never=ASKING),
+    "bleagent.commands.records_options": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.commands.tokens": Rule(never=ASKING),
+    "bleagent.commands.status_screen": JOB,
     # What may leave the machine, and the machine that it is told of.
-    "bleagent.bundle": JOB,
-    "bleagent.redaction": Rule(
+    "bleagent.bundle.contents": JOB,
+    "bleagent.bundle.redaction": Rule(
         never=frozenset({EVERYTHING}), may=PURE_STDLIB | {"protocol", "urllib.parse"}
     ),
-    "bleagent.bundle_cli": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
-    "bleagent.status_cli": Rule(never=ASKING),
-    "bleagent.simulate_cli": Rule(
+    "bleagent.commands.bundle": Rule(never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"}),
+    "bleagent.commands.status": Rule(never=ASKING),
+    "bleagent.commands.simulate": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer", "bleagent.simulator"},
     ),
-    "bleagent.cloud_cli": Rule(
+    "bleagent.commands.cloud": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer"},
         may=frozenset({"bleagent.adapters.httpx_transport"}),
     ),
-    "bleagent.openapi_cli": Rule(
+    "bleagent.commands.openapi": Rule(
         never=(EDGES | CLI_LIBRARIES | WIRING) - {"typer", "bleagent.http"},
     ),
     "bleagent.cli": Rule(never=EDGES | {"bleagent.adapters"}),
@@ -416,7 +418,7 @@ def test_the_codec_calls_nothing_that_reaches_the_world(path: Path) -> None:
         ("bleagent.unlock", "import bleak.exc"),
         ("bleagent.unlock", "import sqlite3"),
         ("bleagent.unlock", "import subprocess"),
-        ("bleagent.outbox", "from bleagent.adapters import sqlite_store"),
+        ("bleagent.records.outbox", "from bleagent.adapters import sqlite_store"),
         ("bleagent.supervisor", "from . import simulator"),
         ("bleagent.supervisor", "importlib.import_module('bleagent.app')"),
         ("bleagent.logs", "import rich.console"),
@@ -428,10 +430,10 @@ def test_the_codec_calls_nothing_that_reaches_the_world(path: Path) -> None:
         ("bleagent.adapters.new_one", "import bleak"),
         ("bleagent.http.routes", "from bleagent.app import App"),
         ("bleagent.__main__", "from bleagent.simulator import world"),
-        ("bleagent.doctor", "import subprocess"),
-        ("bleagent.doctor", "from .adapters.bluez import BluezBluetooth"),
-        ("bleagent.doctor_machine", "from .adapters import sqlite_store"),
-        ("bleagent.doctor_machine", "import dbus_fast"),
+        ("bleagent.doctor.machine", "import subprocess"),
+        ("bleagent.doctor.machine", "from bleagent.adapters.bluez import BluezBluetooth"),
+        ("bleagent.doctor.machine_look", "from bleagent.adapters import sqlite_store"),
+        ("bleagent.doctor.machine_look", "import dbus_fast"),
     ],
 )
 def test_a_planted_violation_is_found(module: str, source: str) -> None:
@@ -455,7 +457,7 @@ def test_a_planted_violation_is_found(module: str, source: str) -> None:
         ("bleagent.app", "from .adapters import sqlite_store"),
         ("bleagent.cli", "def demo():\n    from bleagent.simulator import world"),
         ("bleagent.__main__", "from bleagent.cli import main"),
-        ("bleagent.doctor_machine", "from .adapters.bluez.stack import BluezStack"),
+        ("bleagent.doctor.machine_look", "from bleagent.adapters.bluez.stack import BluezStack"),
     ],
 )
 def test_an_import_that_the_design_wants_is_let_through(module: str, source: str) -> None:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bleagent.passwords import State
-from bleagent.upkeep import Subject
+from bleagent.sync.passwords import State
+from bleagent.sync.upkeep import Subject
 
 ROOT = Path(__file__).parents[2]
 LEVELS = ("debug", "info", "warning", "error")

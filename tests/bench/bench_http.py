@@ -45,7 +45,8 @@ from bleagent.model import (  # noqa: E402
     SealedInstruction,
 )
 from bleagent.policy import Policy  # noqa: E402
-from bleagent.ports import Ledger, LockMemory, RecordBook  # noqa: E402
+from bleagent.ports import Ledger, LockMemory  # noqa: E402
+from bleagent.records.ports import RecordBook  # noqa: E402
 from bleagent.session import LinkPorts  # noqa: E402
 from bleagent.simulator.actions import Action  # noqa: E402
 from bleagent.simulator.fakes import (  # noqa: E402

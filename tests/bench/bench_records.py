@@ -28,10 +28,10 @@ import anyio  # noqa: E402 - after the path
 
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory  # noqa: E402
 from bleagent.model import LockFacts, Priority  # noqa: E402
-from bleagent.outbox import Carrier  # noqa: E402
 from bleagent.policy import Policy  # noqa: E402
 from bleagent.ports import LockLink  # noqa: E402
-from bleagent.record import (  # noqa: E402
+from bleagent.records.outbox import Carrier  # noqa: E402
+from bleagent.records.record import (  # noqa: E402
     DONE,
     Happening,
     Kept,
@@ -40,7 +40,7 @@ from bleagent.record import (  # noqa: E402
     TakenReport,
     TimeQuality,
 )
-from bleagent.records import Drained, RecordListener, RecordPorts  # noqa: E402
+from bleagent.records.taking import Drained, RecordListener, RecordPorts  # noqa: E402
 from bleagent.session import LinkPorts  # noqa: E402
 from bleagent.simulator.fakes import LoopClock, MemoryLocks, record_ports  # noqa: E402
 from bleagent.simulator.profiles import profile  # noqa: E402

@@ -39,8 +39,8 @@ import gc, json, sys, time
 gc.disable()
 def resident():
     return int(open("/proc/self/status").read().partition("VmRSS:")[2].split()[0]) / 1024
-from contextlib import ExitStack
-from bleagent.start import leave_out, models_built_when_used
+from contextlib import ExitStack  # noqa: E402
+from bleagent.start import leave_out, models_built_when_used  # noqa: E402
 leave_out()
 found = []
 with ExitStack() as stack:

@@ -38,7 +38,8 @@ from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory  # noqa: 
 from bleagent.doors import REST, Door, Doors  # noqa: E402
 from bleagent.model import Action, LockFacts, OperationRequest, Outcome, Principal, Priority  # noqa: E402
 from bleagent.policy import Policy  # noqa: E402
-from bleagent.ports import Ledger, LockLink, LockMemory, RecordBook  # noqa: E402
+from bleagent.ports import Ledger, LockLink, LockMemory  # noqa: E402
+from bleagent.records.ports import RecordBook  # noqa: E402
 from bleagent.session import LinkPorts  # noqa: E402
 from bleagent.simulator.actions import Action as LockAction  # noqa: E402
 from bleagent.simulator.fakes import (  # noqa: E402

@@ -18,8 +18,9 @@ from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory, database
 from bleagent.errors import StoreError
 from bleagent.events import EventSource, Mark, OperationEvent
 from bleagent.model import Ending, Outcome
-from bleagent.ports import Ledger, RecordBook
-from bleagent.record import StoredRecord
+from bleagent.ports import Ledger
+from bleagent.records.ports import RecordBook
+from bleagent.records.record import StoredRecord
 from bleagent.simulator.event_fakes import MemoryEvents, events_of_ledger, events_of_records
 from bleagent.simulator.fakes import MemoryLedger
 from bleagent.simulator.record_fakes import MemoryRecords

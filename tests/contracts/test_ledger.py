@@ -15,8 +15,9 @@ import anyio
 import pytest
 
 from bleagent.adapters.sqlite_store import SqliteLedger, SqliteStore, StateDirectory
+from bleagent.authority.guests import GuestTerms
+from bleagent.authority.shared import Permission, Shared
 from bleagent.errors import KeyReused, StoreError, UsesSpent
-from bleagent.guests import GuestTerms
 from bleagent.model import (
     Action,
     Ending,
@@ -27,7 +28,6 @@ from bleagent.model import (
     Principal,
 )
 from bleagent.ports import Ledger
-from bleagent.shared import Permission, Shared
 from bleagent.vault import Vault
 from protocol import Secret
 

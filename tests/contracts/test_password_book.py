@@ -10,8 +10,8 @@ import pytest
 
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
 from bleagent.errors import StoreDamaged, StoreError, StoreFull
-from bleagent.password_desk import PasswordBook
-from bleagent.passwords import Doing, Item, State, Why
+from bleagent.sync.password_desk import PasswordBook
+from bleagent.sync.passwords import Doing, Item, State, Why
 from bleagent.vault import Vault
 from protocol import Secret
 from tests.agent.password_world import MemoryPasswords

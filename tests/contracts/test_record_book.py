@@ -18,8 +18,8 @@ import pytest
 
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
 from bleagent.errors import OutboxFull, StoreError
-from bleagent.ports import Outbox, RecordBook, RecordShelf
-from bleagent.record import (
+from bleagent.records.ports import Outbox, RecordBook, RecordShelf
+from bleagent.records.record import (
     DONE,
     Carriage,
     Delivery,

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
+from bleagent.authority.guests import GuestTerms
+from bleagent.authority.tokens import StoredToken
 from bleagent.errors import StoreError
-from bleagent.guests import GuestTerms
 from bleagent.ports import TokenBook
 from bleagent.simulator.memory_tokens import MemoryTokens
-from bleagent.tokens import StoredToken
 from bleagent.vault import Vault
 from protocol import Secret
 

@@ -10,8 +10,8 @@ import pytest
 
 from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
 from bleagent.errors import StoreError
-from bleagent.upkeep import Note, Progress, Subject
-from bleagent.upkeep_desk import UpkeepBook
+from bleagent.sync.upkeep import Note, Progress, Subject
+from bleagent.sync.upkeep_desk import UpkeepBook
 from bleagent.vault import Vault
 from protocol import Secret
 from tests.agent.upkeep_world import MemoryUpkeep

@@ -14,7 +14,7 @@ from typing import Any
 from bleagent import start
 from bleagent.adapters.sqlite_store.database import Database, Work
 from bleagent.adapters.sqlite_store.records import SqliteRecords
-from bleagent.record import Kept, TakenReport
+from bleagent.records.record import Kept, TakenReport
 
 BALLAST = "CREATE TABLE ballast AS SELECT zeroblob(1000000)"
 ROOM = "PRAGMA max_page_count=%d"

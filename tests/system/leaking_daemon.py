@@ -8,7 +8,7 @@ from typing import Any
 from bleagent.__main__ import main
 from bleagent.http import records
 from bleagent.http.record_views import record_view
-from bleagent.record import StoredRecord
+from bleagent.records.record import StoredRecord
 
 
 def leaking(record: StoredRecord, *given: Any, **named: Any) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from bleagent.http.limits import Limits, Rate
 OFTEN = Rate(burst=1_000_000, per_minute=1_000_000)
 
 if __name__ == "__main__":
-    from bleagent import app, watching
+    from bleagent import app
     from bleagent.events import Bell
+    from bleagent.wiring import watching
 
     patient: Any = app
     parts = patient.HttpParts

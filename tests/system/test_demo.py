@@ -14,8 +14,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bleagent.demo import CLAIMS, Demo, Story
-from bleagent.records_client import find_daemon
+from bleagent.commands.daemon_client import find_daemon
+from bleagent.demo.play import CLAIMS, Demo, Story
 from tests.system.canary import Canary
 
 COMMAND = [sys.executable, "-m", "bleagent", "demo"]

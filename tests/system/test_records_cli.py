@@ -21,7 +21,7 @@ from anyio.abc import Process, SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from bleagent.errors import AgentError, CloudError, StoreError
-from bleagent.record import Carriage, RecordQuery
+from bleagent.records.record import Carriage, RecordQuery
 from protocol.records import RecordKind
 from tests.agent.record_shelf import AT, TinyShelf, stored
 from tests.system.records_site import COMMAND, RecordsSite, environment

@@ -13,8 +13,8 @@ import pytest
 from anyio.abc import Process
 
 from bleagent import start
+from bleagent.commands.status_screen import to_lines
 from bleagent.simulator.cloud_faults import Fault, FaultKind
-from bleagent.status import to_lines
 from tests.system.canary import Canary
 from tests.system.daemon import (
     AUTH_KEY,

@@ -9,8 +9,8 @@ import anyio
 import httpx
 import pytest
 
+from bleagent.authority.shared import id_of
 from bleagent.cloud.sharing import CONFIRM, VERIFY
-from bleagent.shared import id_of
 from bleagent.simulator.cloud_faults import Fault, FaultKind
 from protocol import Secret
 from tests.often import some

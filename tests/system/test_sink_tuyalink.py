@@ -13,8 +13,8 @@ import pytest
 
 from bleagent.adapters.sinks import tuyalink
 from bleagent.adapters.sinks.tuyalink import TuyaLinkSettings, TuyaLinkSink, login, message_id_of
-from bleagent.outbox import Carrier
-from bleagent.record import DONE, ReceiptKind, RecordQuery
+from bleagent.records.outbox import Carrier
+from bleagent.records.record import DONE, ReceiptKind, RecordQuery
 from bleagent.simulator.record_fakes import MemoryRecords
 from protocol import Secret
 from protocol.records import RecordKind

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bleagent.doctor import POLICY, Machine, Stack, connection_interval, gatt_cache, restart
-from bleagent.doctor_check import Level
+from bleagent.doctor.check import Level
+from bleagent.doctor.machine import POLICY, Machine, Stack, connection_interval, gatt_cache, restart
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 EXPOSURE = 13

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
+from bleagent.records.record import DONE, Receipt, ReceiptKind, StoredRecord
 
 from .view import People, record_view
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bleagent.ports import Clock, RecordSink
-from bleagent.record import Receipt, ReceiptKind, StoredRecord
+from bleagent.ports import Clock
+from bleagent.records.ports import RecordSink
+from bleagent.records.record import Receipt, ReceiptKind, StoredRecord
 from protocol.records import RecordKind
 
 IN_TIME = 600.0

@@ -13,8 +13,8 @@ from typing import Protocol
 from bleagent.cloud import errors
 from bleagent.cloud.errors import CloudError
 from bleagent.ports import Clock
-from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
-from bleagent.standard_codes import code_of, value_of
+from bleagent.records.record import DONE, Receipt, ReceiptKind, StoredRecord
+from bleagent.records.standard_codes import code_of, value_of
 
 BATCH = 20
 WITHIN = 60.0

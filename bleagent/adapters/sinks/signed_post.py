@@ -23,7 +23,7 @@ import anyio.to_thread
 import httpx
 
 from bleagent.ports import Clock
-from bleagent.record import DONE, Receipt, ReceiptKind
+from bleagent.records.record import DONE, Receipt, ReceiptKind
 from protocol import Secret
 
 from .addresses import refusal

@@ -20,8 +20,8 @@ import aiomqtt
 import anyio
 
 from bleagent.ports import Clock
-from bleagent.record import DONE, Receipt, ReceiptKind, StoredRecord
-from bleagent.standard_codes import code_of, value_of
+from bleagent.records.record import DONE, Receipt, ReceiptKind, StoredRecord
+from bleagent.records.standard_codes import code_of, value_of
 from protocol import Secret
 
 CONNECT_LIMIT = 15.0

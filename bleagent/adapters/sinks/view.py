@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from bleagent.record import StoredRecord
-from bleagent.story import story_of
+from bleagent.records.record import StoredRecord
+from bleagent.records.story import story_of
 
 
 class People(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bleagent.record import Receipt, ReceiptKind, StoredRecord
+from bleagent.records.record import Receipt, ReceiptKind, StoredRecord
 
 from .signed_post import SignedPost
 from .view import People, record_view

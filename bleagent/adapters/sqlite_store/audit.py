@@ -14,7 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bleagent.audit import CUT, ROOTED, AuditRow, ChainedRow, Head, Kept, Root, beginning, chained
+from bleagent.audit.chain import (
+    CUT,
+    ROOTED,
+    AuditRow,
+    ChainedRow,
+    Head,
+    Kept,
+    Root,
+    beginning,
+    chained,
+)
 from bleagent.errors import AuditGone, AuditUnusable, SecretError
 from bleagent.vault import Sealed, Vault
 from protocol import Secret

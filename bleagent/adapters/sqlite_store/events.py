@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bleagent.events import Mark, OperationEvent
-from bleagent.record import RecordQuery, StoredRecord
+from bleagent.records.record import RecordQuery, StoredRecord
 from bleagent.vault import Vault
 
 from .database import Database

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 
-from bleagent.record import Carriage, Receipt, ReceiptKind, StoredRecord
+from bleagent.records.record import Carriage, Receipt, ReceiptKind, StoredRecord
 
 from .record_rows import RecordTables, count
 

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from bleagent.errors import StoreDamaged, StoreError
-from bleagent.passwords import Doing, Item, State, Why
+from bleagent.sync.passwords import Doing, Item, State, Why
 
 from .database import Database
 from .files import moved_aside

@@ -6,9 +6,9 @@ import secrets
 import sqlite3
 from collections.abc import Collection
 
-from bleagent.identity import Candidate, choose
-from bleagent.record import Happening, Kept, TakenReport
-from bleagent.report_parts import parts_of
+from bleagent.records.identity import Candidate, choose
+from bleagent.records.record import Happening, Kept, TakenReport
+from bleagent.records.report_parts import parts_of
 
 from .record_rows import RecordTables, count_taken, last_seq
 

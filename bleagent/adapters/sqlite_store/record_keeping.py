@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from bleagent.errors import SecretError, StoreError
-from bleagent.record import RELATIVE_BELOW, TakenReport
-from bleagent.report_parts import happenings_in, parts_of
+from bleagent.records.record import RELATIVE_BELOW, TakenReport
+from bleagent.records.report_parts import happenings_in, parts_of
 from protocol import DpMap
 
 from .record_rows import RecordTables, count_taken

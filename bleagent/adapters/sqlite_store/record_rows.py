@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bleagent.errors import OutboxFull, SecretError, StoreError
-from bleagent.record import (
+from bleagent.records.record import (
     Carriage,
     Delivery,
     Happening,
@@ -16,7 +16,7 @@ from bleagent.record import (
     TimeQuality,
     message_id,
 )
-from bleagent.report_parts import known_type, part_of
+from bleagent.records.report_parts import known_type, part_of
 from bleagent.vault import Vault
 from protocol import Secret
 from protocol.records import RecordKind

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from bleagent.record import Carriage, RecordQuery, SinkState, StoredRecord, TakenCounts
+from bleagent.records.record import Carriage, RecordQuery, SinkState, StoredRecord, TakenCounts
 
 from .outbox import routes_of
 from .record_rows import RecordTables, count

@@ -6,9 +6,9 @@ import json
 import sqlite3
 from typing import Any
 
+from bleagent.authority.guests import GuestTerms
+from bleagent.authority.tokens import PREFIX, StoredToken
 from bleagent.errors import StoreError
-from bleagent.guests import GuestTerms
-from bleagent.tokens import PREFIX, StoredToken
 
 from .database import Database
 

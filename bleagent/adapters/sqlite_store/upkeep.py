@@ -7,7 +7,7 @@ everything is told once more.
 from __future__ import annotations
 
 from bleagent.errors import StoreError
-from bleagent.upkeep import Note, Progress, Subject
+from bleagent.sync.upkeep import Note, Progress, Subject
 
 from .database import Database
 

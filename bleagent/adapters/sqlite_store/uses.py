@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+from bleagent.authority.shared import PREFIX
 from bleagent.errors import UsesSpent
 from bleagent.model import Action, Ending, OperationRequest, Outcome
-from bleagent.shared import PREFIX
 
 
 def reserve_use(connection: sqlite3.Connection, request: OperationRequest) -> None:

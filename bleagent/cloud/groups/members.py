@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from bleagent.cloud import record_models
 from bleagent.cloud.catalogue import CREDENTIAL_CODES
-from bleagent.readback import MEMBER, CredentialName
+from bleagent.records.readback import MEMBER, CredentialName
 from protocol import Secret
 
 from .base import ApiGroup, Row, needed, number, text

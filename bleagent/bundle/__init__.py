@@ -1,0 +1,1 @@
+"""``bleagent support-bundle``: what helps others to help, and nothing that opens a door."""

@@ -1,0 +1,73 @@
+"""``bleagent doctor``: what keeps doors shut, and what mends it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from bleagent.printable import printable
+
+from .tokens import AsJson
+
+if TYPE_CHECKING:
+    from bleagent.doctor.check import Report
+
+FAILED = 1
+
+
+def doctor(
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="The daemon's configuration: look at all of it, too."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what keeps a lock from being reached, and what mends it.
+
+    Without --config it looks at this machine's Bluetooth. With it also at configuration, secrets,
+    store, daemon and cloud, and whether each lock is heard: that takes some seconds. Looks only;
+    run it as the user that the daemon runs as. Root may see more of the kernel.
+
+    Exit status: 0 nothing failed (there may be warnings), 1 something did.
+    """
+    report = anyio.run(_report, config)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+    else:
+        _show(report)
+    raise typer.Exit(0 if report.ok else FAILED)
+
+
+async def _report(config: Path | None) -> Report:
+    from bleagent.doctor import machine_look  # noqa: PLC0415 - what only this needs
+
+    report = await machine_look.look()
+    if config is not None:
+        from bleagent.doctor import site, site_look  # noqa: PLC0415
+
+        before, after = site.examine(await site_look.look(config))
+        report.checks = [*before, *report.checks, *after]
+    return report
+
+
+def _show(report: Report) -> None:
+    from bleagent.doctor.check import to_lines  # noqa: PLC0415
+
+    marks = {
+        "ok": typer.style("ok  ", fg="green"),
+        "warn": typer.style("warn", fg="yellow"),
+        "fail": typer.style("FAIL", fg="red", bold=True),
+    }
+    for check in report.checks:
+        first, *more = map(printable, to_lines(check))
+        typer.echo(f"{marks[check.level]}  {first}")
+        for line in more:
+            typer.echo(f"  {line}")
+    levels = [str(one.level) for one in report.checks]
+    failed, warned = levels.count("fail"), levels.count("warn")
+    typer.echo(f"{len(levels)} checks: {failed} failed, {warned} to think about")

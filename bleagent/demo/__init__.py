@@ -1,0 +1,1 @@
+"""``bleagent demo``: the main job, played on a virtual lock and a virtual cloud."""

@@ -1,0 +1,1 @@
+"""What locks remember: taken off them safely, and carried on once (reference: safety D)."""
