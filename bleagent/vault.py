@@ -277,7 +277,7 @@ def _read(path: Path, require: Callable[[Path, os.stat_result], None]) -> Secret
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         reason = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
-        raise SecretError(f"{path} cannot be read: {reason}") from None
+        raise SecretError(f"{path} cannot be read: {reason}{_not_ours(path, error)}") from None
     try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
@@ -293,15 +293,35 @@ def _read(path: Path, require: Callable[[Path, os.stat_result], None]) -> Secret
     return Secret(value)
 
 
+def _not_ours(path: Path, error: OSError) -> str:
+    """Whose the file should be, where it is another's: as its folder is."""
+    if error.errno != errno.EACCES:
+        return ""
+    try:
+        owner = path.parent.stat().st_uid
+    except OSError:
+        return "; this is for the user of the agent, or root"
+    if owner != os.geteuid():
+        return f"; this is for the user with uid {owner}, whose {path.parent} is, or for root"
+    return f": chown {owner} {path}"
+
+
 def _require_private(path: Path, found: os.stat_result) -> None:
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
         raise SecretError(f"{path} has mode {mode:04o}, so others can use it: chmod 0600 {path}")
     if found.st_uid != os.geteuid():
-        raise SecretError(
-            f"{path} belongs to uid {found.st_uid}, not to {os.geteuid()}: "
-            f"chown {os.geteuid()} {path}"
+        raise SecretError(f"{path} {_of_another(path, found.st_uid)}")
+
+
+def _of_another(path: Path, owner: int) -> str:
+    """To give the agent's files to root shuts every door: root is told to be the agent instead."""
+    if os.geteuid() == 0:
+        return (
+            f"belongs to uid {owner}: run this as that user "
+            f"(cd / && runuser -u $(id -un {owner}) -- ...)"
         )
+    return f"belongs to uid {owner}, not to {os.geteuid()}: chown {os.geteuid()} {path}"
 
 
 def _require_not_public(path: Path, found: os.stat_result) -> None:

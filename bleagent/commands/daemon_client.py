@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -26,7 +27,13 @@ TIMEOUT = 10.0
 VERIFY_TIMEOUT = 120.0
 """Seconds where the daemon has to ask the cloud, page after page."""
 
+SERVICE_CONFIG = Path("/etc/bleagent/config.toml")
+SERVICE_SOCKET = Path("/run/bleagent/http.sock")
+"""Where the packaged service has them."""
+
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where all of these is listened on
+
+AT_SOCKET = "http://localhost"
 
 Params = Sequence[tuple[str, str]]
 
@@ -42,7 +49,10 @@ _ADVICE = {
 class DaemonUnnamed(ConfigError):
     """Which daemon to ask is not said, or not so that a token may be sent there."""
 
-    advice = "Name the daemon's configuration with --config, or give --url and --token-file."
+    advice = (
+        "Name the daemon's configuration with --config, or give --url and --token-file. "
+        f"The service's is {SERVICE_CONFIG}: `sudo bleagent init` makes it."
+    )
 
 
 class PortUnknown(DaemonUnnamed):
@@ -55,7 +65,10 @@ class DaemonAway(AgentError):
     """Nobody answers there."""
 
     code = "daemon-away"
-    advice = "Start the daemon, or see that --config is the file it runs with (or give --url)."
+    advice = (
+        "Start the daemon, or see that --config is the file it runs with (or give --url). As a "
+        "service: systemctl status bleagent; journalctl -u bleagent -n 20."
+    )
 
 
 class NotTheDaemon(AgentError):
@@ -70,6 +83,16 @@ class TokenRefused(AgentError):
 
     code = "token-refused"
     advice = "The daemon reads its token at the start and on SIGHUP; --token-file names another."
+
+
+class UserUnknown(AgentError):
+    """The daemon does not know who asks at its socket."""
+
+    code = "user-unknown"
+    advice = (
+        "Run this as a user named in [[http.users]] or, while the service runs, as root; "
+        "or name a token's file with --token-file."
+    )
 
 
 class DaemonUnable(AgentError):
@@ -91,7 +114,8 @@ class Address:
     """Where the daemon is, and what it wants to be shown."""
 
     url: str
-    token: Secret
+    token: Secret | None
+    """None: the daemon knows by its socket who asks."""
     socket: Path | None = None
     """Its Unix socket, where it does not listen otherwise."""
     certificate: Path | None = None
@@ -101,28 +125,71 @@ class Address:
 def find_daemon(config: Path | None, url: str | None, token_file: Path | None) -> Address:
     """By the daemon's configuration, and what is said otherwise.
 
+    Where nothing is said the service's is taken. Whoever may not read its token asks at its Unix
+    socket without one.
+
     Raises:
         ConfigError: too little is said (DaemonUnnamed), or the configuration cannot be used.
-        SecretError: the token cannot be read.
+        SecretError: the token cannot be read, and there is no socket.
     """
-    certificate = None
+    if config is None and url is None and os.path.exists(SERVICE_CONFIG):  # noqa: PTH110
+        config = SERVICE_CONFIG  # what may not be looked at is not there: no PermissionError
     if config is None and (url is None or token_file is None):
         raise DaemonUnnamed("it is not said which daemon to ask")
     read = None if config is None else load_config(config)
-    socket = None
     if url is not None:
         _require_safe(url)
-    elif read is not None and read.http.over_tcp:
-        url = _url_of(read)
-    elif read is not None:
-        url, socket = "http://localhost", read.http_socket
-    if read is not None and read.http.tls is not None and str(url).startswith("https:"):
-        certificate = read.http.tls.certificate
+    there = _where(read, url)
+    if read is not None and read.http.tls is not None and there.url.startswith("https:"):
+        there = replace(there, certificate=read.http.tls.certificate)
     if token_file is not None:
-        token = without_line_end(read_secret(token_file))
-    elif read is not None:
-        token = _token_of(read)
-    return Address(url=str(url).rstrip("/"), token=token, socket=socket, certificate=certificate)
+        return replace(there, token=without_line_end(read_secret(token_file)))
+    assert read is not None  # noqa: S101 - or there is a file
+    try:
+        return replace(there, token=_token_of(read))
+    except SecretError as error:
+        if url is not None:
+            raise
+        return _without_token(read, error)
+
+
+def _where(read: Config | None, url: str | None) -> Address:
+    if url is None and read is not None and not read.http.over_tcp:
+        return Address(url=AT_SOCKET, token=None, socket=read.http_socket)
+    if url is None and read is not None:
+        url = _url_of(read)
+    return Address(url=str(url).rstrip("/"), token=None)
+
+
+def _without_token(read: Config, error: SecretError) -> Address:
+    """At the socket, where the kernel says who asks."""
+    own = read.http_socket
+    if own is not None and _is_there(own):
+        return Address(url=AT_SOCKET, token=None, socket=own)
+    if own is not None and read.http.token.credential is not None:
+        raise DaemonAway(f"the service is not running: {own} is not there") from None
+    raise error
+
+
+def service_address() -> Address | None:
+    """The running service, whatever its file says now; None where there is no socket of it."""
+    if not _is_there(SERVICE_SOCKET):
+        return None
+    credentials = service_credentials()
+    token = None
+    if credentials is not None:
+        try:
+            token = without_line_end(read_secret(credentials / "http-token"))
+        except SecretError:
+            token = None
+    return Address(url=AT_SOCKET, token=token, socket=SERVICE_SOCKET)
+
+
+def _is_there(socket: Path) -> bool:
+    try:
+        return socket.is_socket()
+    except OSError:
+        return False
 
 
 def _url_of(config: Config) -> str:
@@ -169,12 +236,12 @@ class DaemonClient:
     """
 
     def __init__(self, address: Address) -> None:
-        shown = address.certificate
+        shown, self._by_token = address.certificate, address.token is not None
         self._url = address.url if address.socket is None else str(address.socket)
         through = None if address.socket is None else str(address.socket)
         self._client = httpx.Client(
             base_url=address.url,
-            headers={b"Authorization": b"Bearer " + address.token.reveal()},
+            headers=_shown(address.token),
             timeout=TIMEOUT,
             trust_env=False,
             transport=httpx.HTTPTransport(
@@ -297,6 +364,8 @@ class DaemonClient:
             raise self._foreign()
         if told_by in body or (answer.is_success and told_by is None):
             return body
+        if answer.status_code == 401 and not self._by_token:
+            raise UserUnknown(f"the daemon at {self._url} does not know who asks")
         if answer.status_code == 401:
             raise TokenRefused(f"the daemon at {self._url} does not take this token")
         if not isinstance(body.get("code"), str):
@@ -308,6 +377,10 @@ class DaemonClient:
 
     def _foreign(self) -> NotTheDaemon:
         return NotTheDaemon(f"what answers at {self._url} is not this version of bleagent")
+
+
+def _shown(token: Secret | None) -> dict[bytes, bytes]:
+    return {} if token is None else {b"Authorization": b"Bearer " + token.reveal()}
 
 
 def _segment(text: str) -> str:

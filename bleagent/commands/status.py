@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import typer
 
-from bleagent.errors import AgentError
+from bleagent.errors import AgentError, ConfigError
 from bleagent.printable import printable
 
 from .records_options import Config, TokenFile, Url
@@ -26,9 +27,13 @@ def status(
     from .daemon_client import DaemonClient, find_daemon  # noqa: PLC0415
     from .status_screen import to_lines  # noqa: PLC0415
 
+    other = None
     try:
-        with DaemonClient(find_daemon(config, url, token_file)) as client:
-            ready, locks = client.readiness(), client.locks()
+        try:
+            with DaemonClient(find_daemon(config, url, token_file)) as client:
+                ready, locks = client.readiness(), client.locks()
+        except AgentError as error:
+            ready, locks, other = *_by_the_service(error), error
     except AgentError as error:
         for line in f"{error}\n{error.advice}".splitlines():
             typer.echo(f"bleagent status: {printable(line)}", err=True)
@@ -38,4 +43,31 @@ def status(
     else:
         for line in to_lines(ready, locks):
             typer.echo(printable(line))
+    if other is not None:
+        typer.echo("The service runs by another configuration than the file says now:", err=True)
+        for line in str(other).splitlines():
+            typer.echo(f"  {printable(line)}", err=True)
     raise typer.Exit(0 if ready["ready"] else NOT_READY)
+
+
+def _by_the_service(error: AgentError) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of the running service, where its file says something else by now.
+
+    Raises AgentError: ``error`` itself, where the service is not there or does not answer either.
+    """
+    from .daemon_client import (  # noqa: PLC0415
+        DaemonAway,
+        DaemonClient,
+        DaemonUnnamed,
+        service_address,
+    )
+
+    address = service_address()
+    changed = isinstance(error, (ConfigError, DaemonAway)) and not isinstance(error, DaemonUnnamed)
+    if address is None or not changed:
+        raise error
+    try:
+        with DaemonClient(address) as client:
+            return client.readiness(), client.locks()
+    except AgentError:
+        raise error from None

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from socket import AF_UNIX, socket
+from tempfile import TemporaryDirectory
 
 import pytest
+from typer.testing import CliRunner
 
-from bleagent.commands.daemon_client import DaemonClient, DaemonUnnamed, find_daemon
+from bleagent.cli import app
+from bleagent.commands import daemon_client
+from bleagent.commands.daemon_client import (
+    DaemonAway,
+    DaemonClient,
+    DaemonUnnamed,
+    find_daemon,
+)
 from bleagent.errors import AgentError, CertificateError, SecretError
 
 TOKEN = "CANARY-token-0123456789"
@@ -39,6 +50,7 @@ def configured(folder: Path, http: str = "", token: str | None = None) -> Path:
 def test_the_configuration_says_where_and_what_to_show(tmp_path: Path, http: str, url: str) -> None:
     found = find_daemon(configured(tmp_path, http), None, None)
     assert found.url == url
+    assert found.token is not None
     assert found.token.reveal() == TOKEN.encode()
     assert TOKEN not in repr(found)
 
@@ -72,6 +84,7 @@ def test_what_is_said_counts_more_and_is_enough(tmp_path: Path) -> None:
     config = configured(tmp_path, "port = 0", '{ credential = "nowhere" }')
     for known in (config, None):
         found = find_daemon(known, "https://gateway.example/", other)
+        assert found.token is not None
         assert (found.url, found.token.reveal()) == ("https://gateway.example", b"another")
 
 
@@ -109,12 +122,75 @@ def test_any_free_port_is_not_known(tmp_path: Path) -> None:
     assert "--config" not in str(caught.value)
 
 
+CREDENTIAL = '{ credential = "http-token" }'
+
+
 def test_a_credential_of_the_unit_is_not_there_for_a_person(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     with pytest.raises(SecretError, match="--token-file can name the file"):
-        find_daemon(configured(tmp_path, token='{ credential = "http-token" }'), None, None)
+        find_daemon(configured(tmp_path, "tcp = true", token=CREDENTIAL), None, None)
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A socket at which somebody listens, where the service has its own."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with TemporaryDirectory() as folder, socket(AF_UNIX) as listener:  # a short name
+        path = Path(folder) / "http.sock"
+        listener.bind(str(path))
+        monkeypatch.setattr(daemon_client, "SERVICE_SOCKET", path)
+        yield path
+
+
+def test_who_may_not_read_the_token_is_known_by_the_socket(tmp_path: Path, door: Path) -> None:
+    config = configured(tmp_path, f'socket = "{door}"', token=CREDENTIAL)
+    found = find_daemon(config, None, None)
+    assert (found.socket, found.token, found.url) == (door, None, "http://localhost")
+    with DaemonClient(found) as client:
+        assert "authorization" not in client._client.headers
+    with pytest.raises(SecretError):  # where a person says to ask, only a token goes
+        find_daemon(config, "http://127.0.0.1:1", None)
+
+
+def test_without_a_socket_the_service_does_not_run(tmp_path: Path, door: Path) -> None:
+    config = configured(tmp_path, f'socket = "{door}"', token=CREDENTIAL)
+    door.unlink()
+    with pytest.raises(DaemonAway, match="the service is not running") as caught:
+        find_daemon(config, None, None)
+    assert "journalctl -u bleagent" in caught.value.advice
+    assert daemon_client.service_address() is None
+
+
+def test_the_service_has_its_place(
+    tmp_path: Path, door: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_client, "SERVICE_CONFIG", configured(tmp_path, "port = 81"))
+    assert find_daemon(None, None, None).url == "http://127.0.0.1:81"
+    found = daemon_client.service_address()
+    assert found is not None
+    assert (found.socket, found.token) == (door, None)
+
+
+@pytest.mark.parametrize("wrong", ["nonsense = 1", "port = 1"])
+def test_status_asks_the_service_whose_file_says_something_else(
+    tmp_path: Path, door: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    def readiness(client: DaemonClient) -> dict[str, object]:
+        if client._url != str(door):
+            raise DaemonAway("nobody answers")
+        return {"ready": True, "parts": {}}
+
+    monkeypatch.setattr(DaemonClient, "readiness", readiness)
+    monkeypatch.setattr(DaemonClient, "locks", lambda _: {"locks": []})
+    config = configured(tmp_path, wrong)
+    done = CliRunner().invoke(app, ["status", "--config", str(config)])
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "ready: doors can be opened")
+    assert "runs by another configuration" in done.stderr
+    assert "nonsense" in done.stderr or "nobody answers" in done.stderr
+    door.unlink()
+    assert CliRunner().invoke(app, ["status", "--config", str(config)]).exit_code == 2
 
 
 def test_a_token_that_others_can_read_is_not_used(tmp_path: Path) -> None:

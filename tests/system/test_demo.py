@@ -81,6 +81,7 @@ def test_what_is_kept_can_be_asked_for_its_records(tmp_path: Path) -> None:
     assert once[:3] == ["bleagent", "records", "--url"]
     assert once[4] == "--token-file"
     found = find_daemon(None, once[3], Path(once[5]))
+    assert found.token is not None
     assert (found.url, found.token.reveal()) == ("http://127.0.0.1:2", demo.token.encode())
 
 
