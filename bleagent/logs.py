@@ -9,10 +9,11 @@ without what they fill in.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import strerror
 from traceback import extract_tb
 from types import TracebackType
@@ -21,6 +22,8 @@ from typing import Any, TextIO
 import structlog
 
 from protocol import Secret
+
+from .journal import Journal, goes_to_journal, with_fields
 
 DEEPEST = 12
 """Places of a fault that are told, counted from where it was raised."""
@@ -59,8 +62,12 @@ def set_up(level: str = "info", *, terminal: bool | None = None) -> None:
     """
     on_terminal = sys.stderr.isatty() if terminal is None else terminal
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    factory: Callable[..., Any] = structlog.PrintLoggerFactory(file=sys.stderr)
     if on_terminal:
         renderer = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
+    elif goes_to_journal(os.environ):
+        renderer, journal = with_fields, Journal()
+        factory = lambda *_: journal  # noqa: E731 - what structlog wants
     _wanted.start(logging.getLevelNamesMapping()[level.upper()])
     structlog.configure(
         processors=[
@@ -73,7 +80,7 @@ def set_up(level: str = "info", *, terminal: bool | None = None) -> None:
         ],
         # Nobody is filtered here: a logger keeps for ever what it was made of.
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.INFO, handlers=[_Others()], force=True)

@@ -33,6 +33,9 @@ def test_a_door_opens_for_whom_it_may(gateway: Gateway) -> None:
     assert machine.privileges == ("bleagent", "0000000000000000", "1")
     status, told = gateway.unlock("first")
     assert (status, told["outcome"], gateway.site.opened) == (200, "confirmed", 1)
+    machine.run("journalctl", "--sync")
+    fields = ("BLEAGENT_LOCK=front", "BLEAGENT_OUTCOME=confirmed", "PRIORITY=6")
+    assert told["id"] in machine.run("journalctl", f"--unit={UNIT}", "--output=cat", *fields)
 
     unlock = "POST /v1/locks/front/unlock"
     status, told = machine.ask(gateway.stranger, unlock, key="strange")
