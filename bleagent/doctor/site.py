@@ -57,6 +57,7 @@ class CloudSaid:
     """What the cloud answered. ``skew``: its seconds minus ours."""
 
     host: str
+    url: str = ""
     fault: AgentError | None = None
     skew: float | None = None
     devices_fault: AgentError | None = None
@@ -75,6 +76,8 @@ class Site:
     locks: tuple[str, ...] = ()
     secrets: Mapping[str, AgentError | None] = field(default_factory=dict)
     """By their place in the configuration."""
+    handed: tuple[str, ...] = ()
+    """Those that systemd hands over while the service runs, which it does not."""
     certificate: float | AgentError | None = None
     """Seconds to its end."""
     state: State | None = None
@@ -116,6 +119,9 @@ def secrets(site: Site) -> list[Check]:
         return []
     expected = "each can be read, and by nobody else"
     wrong = {name: fault for name, fault in site.secrets.items() if fault is not None}
+    if not wrong and site.handed:
+        told = f"{len(site.handed)} not looked at: systemd hands them over while the service runs"
+        return [ok("secrets", told, expected)]
     if not wrong:
         return [ok("secrets", f"{len(site.secrets)} can be read", expected)]
     return [
@@ -148,7 +154,10 @@ def state_directory(site: Site) -> list[Check]:
         return []
     name, expected = "state directory", "there, and to be written by this user"
     if not state.there:
-        mend = f"install -d -m 700 -o bleagent -g bleagent {state.path}"
+        mend = (
+            "the service makes it when it is started; by hand:\n"
+            f"install -d -m 700 -o bleagent -g bleagent {state.path}"
+        )
         return [warn(name, f"{state.path} is not there yet", expected, mend)]
     if not state.writable:
         mend = f"chown -R bleagent: {state.path}   (or run this as the daemon's user)"
@@ -238,13 +247,13 @@ def cloud(site: Site) -> list[Check]:
     if said is None:
         return []
     if said.fault is not None:
-        mend = f"{said.fault.advice}\ncurl -sSI https://{said.host}"
+        mend = f"{said.fault.advice}\ncurl -sSI {said.url}"
         return [fail("cloud", f"{said.host}: {said.fault}", expected, mend)]
     checks = [ok("cloud", f"{said.host} answers", expected)]
     if said.skew is not None:
         found, expected = f"{abs(said.skew):.0f} s from the cloud's", f"within {SKEW:.0f} s"
         good = abs(said.skew) <= SKEW
-        mend = "timedatectl set-ntp true; then: timedatectl status"
+        mend = "timedatectl set-ntp true (Debian: systemd-timesyncd); then: timedatectl status"
         name = "date"
         checks.append(ok(name, found, expected) if good else fail(name, found, expected, mend))
     return checks
@@ -269,8 +278,8 @@ def _device(site: Site, said: CloudSaid, lock: str, expected: str) -> Check:
         return fail(name, "not known there", expected, mend)
     if said.known[lock] is False:
         mend = (
-            "it was bound anew: read its local key from the project's device details,\n"
-            f"put it where local_key of {lock} is in {site.path},\n"
+            "it was bound anew: sudo bleagent init, which fetches its new key (or put that where\n"
+            f"local_key of {lock} is in {site.path}),\n"
             "then: systemctl restart bleagent"
         )
         return fail(name, "its local key there is another one", expected, mend)

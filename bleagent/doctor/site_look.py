@@ -39,6 +39,13 @@ from protocol import Secret
 
 from .site import CloudSaid, Daemon, Site, SocketFile, State
 
+
+class NotAllowed(SecretError):
+    """It is somebody else's."""
+
+    advice = "Run this as the daemon's user: cd / && runuser -u bleagent -- bleagent doctor ..."
+
+
 LISTEN = 8.0
 """Seconds for locks to be heard; they advertise about once a second."""
 ASK = 20.0
@@ -56,8 +63,10 @@ async def look(path: Path) -> Site:
     daemon, locks = _daemon(path)
     socket = _socket(config)
     running = daemon.unasked is None
+    handed = _handed(config, credentials)
     return Site(
         path=str(path),
+        handed=handed,
         locks=tuple(one.name for one in config.locks),
         secrets=_secrets(config, credentials),
         certificate=_certificate(config, credentials),
@@ -71,9 +80,17 @@ async def look(path: Path) -> Site:
     )
 
 
+def _handed(config: Config, credentials: Path | None) -> tuple[str, ...]:
+    if credentials is not None:
+        return ()
+    return tuple(name for name, one in secret_places(config) if one.credential is not None)
+
+
 def _secrets(config: Config, credentials: Path | None) -> dict[str, AgentError | None]:
     found: dict[str, AgentError | None] = {}
     for name, source in secret_places(config):
+        if source.credential is not None and credentials is None:
+            continue
         try:
             source.read(credentials)
             found[name] = None
@@ -105,12 +122,17 @@ def _state(path: Path) -> State:
     return State(path=str(path), there=there, writable=writable, free=free, moved=moved)
 
 
-def _vault(config: Config, credentials: Path | None) -> AgentError | str:
+def _vault(config: Config, credentials: Path | None) -> AgentError | str | None:
     """Opens everything that a start has to open, and writes nothing: no key is made."""
     looking = config.vault.model_copy(update={"create": False})
     source = config.vault.key
+    if source is not None and source.credential is not None and credentials is None:
+        return None
     path = config.state_dir / DEFAULT_KEY if source is None else source.file
-    missing = config.vault.create and path is not None and not path.exists()
+    try:
+        missing = config.vault.create and path is not None and not path.exists()
+    except PermissionError:
+        return NotAllowed(f"{path} cannot be looked at by this user")
     try:
         sealed = sealed_now(config.state_dir)
         if missing and not sealed:
@@ -204,7 +226,7 @@ async def _cloud(config: Config, credentials: Path | None) -> CloudSaid | None:
         try:
             skew = await client.unix_time(deadline=deadline) - time.time()
         except AgentError as error:
-            return CloudSaid(host=host, fault=error)
+            return CloudSaid(host=host, url=config.cloud.base_url, fault=error)
         try:
             ids = [one.device_id for one in config.locks]
             facts = {one.device_id: one for one in await client.lock_facts(ids, deadline=deadline)}

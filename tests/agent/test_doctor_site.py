@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
 from bleagent.adapters.sqlite_store.looking import sealed_now
 from bleagent.cloud.errors import CloudUnreachable
 from bleagent.commands.daemon_client import DaemonAway
+from bleagent.config import load_config
 from bleagent.config import secrets as config_secrets
 from bleagent.config.secrets import service_credentials
 from bleagent.doctor import site_look
@@ -117,6 +119,18 @@ def test_a_cloud_that_tells_no_key_is_no_fault() -> None:
     assert (last.level, last.found) == (Level.OK, "known there; its key is not told")
 
 
+def test_what_systemd_hands_over_while_the_service_runs_is_no_fault() -> None:
+    (_, found, *_) = checks(replace(WELL, secrets={}, handed=("http.token", "cloud.secret")))
+    assert found.level is Level.OK
+    assert "2 not looked at: systemd hands them over" in found.found
+
+
+def test_the_cloud_is_tried_at_its_own_address() -> None:
+    said = CloudSaid(host="127.0.0.1", url="http://127.0.0.1:81", fault=CloudUnreachable("no"))
+    (wrong,) = [one for one in checks(replace(WELL, cloud=said)) if one.level is not Level.OK]
+    assert "curl -sSI http://127.0.0.1:81" in str(wrong.mend)
+
+
 # -- this machine
 
 
@@ -172,6 +186,32 @@ def test_before_the_first_start_there_is_neither_store_nor_key(tmp_path: Path, n
     assert sealed_now(tmp_path / "state") == []
     (fault,) = looked_at(tmp_path / "nowhere")
     assert fault.name == "configuration"
+
+
+@pytest.mark.usefixtures("alone")
+def test_without_the_service_its_credentials_are_not_looked_at(tmp_path: Path) -> None:
+    path = site(tmp_path)
+    text = path.read_text()
+    path.write_text(re.sub(r'\{ file = "[^"]*" \}', '{ credential = "x" }', text, count=1))
+    by_name = {one.name: one for one in looked_at(path)}
+    assert by_name["secrets"].level is Level.OK
+    assert "1 not looked at" in by_name["secrets"].found
+
+
+@pytest.mark.usefixtures("alone")
+def test_who_may_not_look_is_told_as_whom_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = site(tmp_path)
+
+    def forbidden(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", forbidden)
+        found = site_look._vault(load_config(path), None)
+    assert isinstance(found, SecretError)
+    assert "runuser -u bleagent" in found.advice
 
 
 @pytest.mark.usefixtures("alone")
