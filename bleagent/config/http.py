@@ -80,25 +80,41 @@ class HttpUser(Section):
         said = [key for key in ("uid", "user", "group") if getattr(self, key) is not None]
         if len(said) != 1:
             raise mismatch(" and ".join(said) or "none of them", "one of uid, user and group")
-        try:
-            found = self.uids or self.gids
-        except KeyError:
-            raise mismatch(f'{said[0]} "{getattr(self, said[0])}"', "one of this machine") from None
-        if _NOBODY in found:
+        if _NOBODY in self.uids | self.gids:
             raise mismatch(f"{said[0]} of {_NOBODY}", "one that is not everybody's") from None
         return self
 
     @property
+    def unknown(self) -> str | None:
+        """The user or group, in words, where this machine has none of that name.
+
+        Nobody is it, so it is left out: a name that somebody deletes is to shut no door.
+        """
+        if self.uids or self.gids:
+            return None
+        return f'user "{self.user}"' if self.user is not None else f'group "{self.group}"'
+
+    @property
     def uids(self) -> frozenset[int]:
-        """As it is on this machine. Raises KeyError."""
-        if self.user is not None:
-            return frozenset((pwd.getpwnam(self.user).pw_uid,))
-        return frozenset() if self.uid is None else frozenset((self.uid,))
+        """As it is on this machine; none where it is not."""
+        if self.uid is not None:
+            return frozenset((self.uid,))
+        try:
+            return (
+                frozenset() if self.user is None else frozenset((pwd.getpwnam(self.user).pw_uid,))
+            )
+        except KeyError:
+            return frozenset()
 
     @property
     def gids(self) -> frozenset[int]:
-        """As it is on this machine. Raises KeyError."""
-        return frozenset() if self.group is None else frozenset((grp.getgrnam(self.group).gr_gid,))
+        """As it is on this machine; none where it is not."""
+        try:
+            return (
+                frozenset() if self.group is None else frozenset((grp.getgrnam(self.group).gr_gid,))
+            )
+        except KeyError:
+            return frozenset()
 
     @property
     def granted(self) -> frozenset[str]:

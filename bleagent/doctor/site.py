@@ -74,6 +74,8 @@ class Site:
     fault: AgentError | None = None
     """Of the configuration; nothing else is known then."""
     locks: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
+    """Users and groups of the configuration that this machine does not have."""
     secrets: Mapping[str, AgentError | None] = field(default_factory=dict)
     """By their place in the configuration."""
     handed: tuple[str, ...] = ()
@@ -107,6 +109,10 @@ def _all(checks: Iterable[Callable[[Site], list[Check]]], site: Site) -> list[Ch
 def configuration(site: Site) -> list[Check]:
     """Whether the file can be read, and is right."""
     expected = "a configuration without a mistake"
+    if site.fault is None and site.strangers:
+        told = f"left out, for this machine has none: {', '.join(site.strangers)}"
+        mend = f"editor {site.path}   (or adduser, then: systemctl reload bleagent)"
+        return [warn("configuration", told, "users of this machine in [[http.users]]", mend)]
     if site.fault is None:
         return [ok("configuration", f"{site.path}, {len(site.locks)} locks", expected)]
     mend = f"{site.fault.advice}\neditor {site.path}"

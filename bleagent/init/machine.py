@@ -163,7 +163,7 @@ class Machine:
                 draft = Path(folder) / "config.toml"
                 draft.write_text(text, encoding="utf-8")
                 try:
-                    return load_config(draft)
+                    return _with_known_users(load_config(draft), draft)
                 except ConfigError as error:
                     told = str(error).replace(str(draft), str(self.place.config))
                     raise type(error)(told) from None
@@ -203,3 +203,13 @@ class Machine:
             assert self._sealing is not None  # noqa: S101 - see __init__
             self._seals = self._sealing.encrypt("bleagent-init", Secret("probe")) is not None
         return self._seals
+
+
+def _with_known_users(config: Config, path: Path) -> Config:
+    """A daemon leaves out who is not there; who is writing the file is told. Raises ConfigError."""
+    for number, one in enumerate(config.http.users):
+        if one.unknown is not None:
+            raise ConfigError(
+                f"{path}: http.users[{number}]: found {one.unknown}, expected one of this machine"
+            )
+    return config

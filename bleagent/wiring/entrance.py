@@ -25,7 +25,10 @@ SOON = 14 * DAY
 
 
 def users_of(config: Config) -> Users:
-    """Whose programs may call without a token, and what they may do."""
+    """Whose programs may call without a token, and what they may do; unknown ones are told."""
+    for one in config.http.users:
+        if one.unknown is not None:
+            log.warning("user.unknown", user=one.unknown, advice="Take it out, or make it again.")
     return Users(
         User(uids=one.uids, gids=one.gids, scopes=one.granted) for one in config.http.users
     )

@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bleagent.authority.tokens import EVERY_SCOPE
 from bleagent.cloud.settings import CloudSettings, Signer, Transport
 from bleagent.config.file import load_config
 from bleagent.config.secrets import cloud_settings, load_secrets, load_vault_key, load_vault_keys
 from bleagent.errors import ConfigError, SecretError
+from bleagent.http.peer import Peer
 from bleagent.policy import (
     CodeSource,
     Connection,
@@ -24,6 +26,7 @@ from bleagent.policy import (
     SnStart,
     Upkeep,
 )
+from bleagent.wiring.entrance import users_of
 from protocol import DpName, InstructionAir, Secret
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,6 +148,15 @@ def test_users_are_looked_up_on_this_machine(tmp_path: Path) -> None:
     assert (http.over_tcp, http.socket) == (False, Path("/run/bleagent/http.sock"))
 
 
+def test_a_user_that_somebody_deleted_shuts_no_door(tmp_path: Path) -> None:
+    users = '[[http.users]]\nuser = "no-such-user"\n[[http.users]]\ngroup = "no-such-group"\n'
+    config = load_config(written(tmp_path, HTTP + users + CLOUD + LOCK))
+    with capture_logs() as logged:
+        found = users_of(config)
+    assert [one["user"] for one in logged] == ['user "no-such-user"', 'group "no-such-group"']
+    assert found.principal(Peer(uid=1000, gids=frozenset({1000}))) is None
+
+
 @pytest.mark.parametrize(
     ("more", "over_tcp", "socket"),
     [
@@ -202,7 +214,6 @@ PATH_OF_SOCKET = "expected the absolute path of a Unix socket, of at most 100 by
         (HTTP + 'allowed_hosts = ["a:80"]\n', "expected an array of names or addresses"),
         (USER, "http.users[0]: found none of them, expected one of uid, user and group"),
         (USER + 'uid = 1\nuser = "root"\n', "found uid and user, expected one of"),
-        (USER + 'user = "no-such-user"\n', 'found user "no-such-user", expected one of this'),
         (USER + "uid = -1\n", "http.users[0].uid: found -1, expected a uid"),
         (USER + "uid = 65534\n", "found uid of 65534, expected one that is not everybody's"),
         (USER + "uid = 1\nscopes = []\n", "the file: http.users[0]: scopes: found 0, expected 1"),

@@ -70,6 +70,7 @@ def test_an_agent_that_is_well() -> None:
 
 
 FAULTS: list[tuple[dict[str, Any], str, Level, str]] = [
+    ({"strangers": ('user "ann"',)}, "configuration", Level.WARN, 'user "ann"'),
     ({"secrets": {"cloud.secret": SecretError("mode 0644: chmod 0600 /x")}}, "secrets",
      Level.FAIL, "cloud.secret: mode 0644: chmod 0600 /x"),
     ({"certificate": ENDS_SOON - 1}, "certificate", Level.WARN, "ends in 14 days"),
