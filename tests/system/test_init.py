@@ -6,6 +6,7 @@ import getpass
 import os
 import pty
 import sys
+import termios
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,10 +44,13 @@ class Terminal:
         self.answered = 0
         """So much of it."""
 
-    async def answer(self, question: str, typed: str) -> None:
-        """Wait for a question, then type."""
+    async def answer(self, question: str, typed: str, *, unseen: bool = False) -> None:
+        """Wait for a question, then type; ``unseen``: when nothing is echoed any more.
+
+        What is typed before that is thrown away by getpass.
+        """
         with anyio.fail_after(60):
-            while question not in self.shown[self.answered :]:
+            while question not in self.shown[self.answered :] or (unseen and self._echoes()):
                 assert self.process.returncode is None, self.shown
                 await self._look()
         self.answered = len(self.shown)
@@ -59,6 +63,9 @@ class Terminal:
                 await self._look()
         await self._look()
         return self.process.returncode
+
+    def _echoes(self) -> bool:
+        return bool(termios.tcgetattr(self.ours)[3] & termios.ECHO)
 
     async def _look(self) -> None:
         try:
@@ -98,10 +105,10 @@ async def test_from_nothing_to_an_open_door(tmp_path: Path) -> None:
         async with terminal(*options) as session:
             await session.answer("Data centre", f"{site.cloud.base_url}\n")
             await session.answer("client id", f"{site.cloud.client_id}\n")
-            await session.answer("secret", "CANARYnotthesecret\n")
+            await session.answer("secret", "CANARYnotthesecret\n", unseen=True)
             await session.answer("Data centre", f"{site.cloud.base_url}\n")
             await session.answer("client id", f"{site.cloud.client_id}\n")
-            await session.answer("secret", f"{secret}\n")
+            await session.answer("secret", f"{secret}\n", unseen=True)
             await session.answer("Which of them", "1\n")
             await session.answer('Name of "Front door"', "front\n")
             await session.answer("Whose programs", f"{getpass.getuser()}\n")
@@ -113,7 +120,7 @@ async def test_from_nothing_to_an_open_door(tmp_path: Path) -> None:
         async with terminal(*options) as stopped:
             await stopped.answer("Data centre", "\n")
             await stopped.answer("client id", "someone else\n")
-            await stopped.answer("secret", CTRL_C)
+            await stopped.answer("secret", CTRL_C, unseen=True)
             assert await stopped.end() == 130
         assert "nothing was written" in stopped.shown
         assert tree(own) == before
