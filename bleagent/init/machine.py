@@ -78,7 +78,10 @@ class Machine:
         if source is None or self._sealing is None:
             return False
         at = home(source, self.place, self.drop_in())
-        sealed = at.encrypted and bool(read(self._here(at.path)))
+        if at.line:  # the drop-in stayed behind on the old card
+            line = new_line(at, encrypted=True)
+            at = Home(path=line.path, credential=line.name, encrypted=True)
+        sealed = bool(at.encrypted) and bool(read(self._here(at.path)))
         return sealed and self._current(at) is None
 
     def drop_in(self) -> str:

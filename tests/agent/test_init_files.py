@@ -168,6 +168,7 @@ def test_on_another_card_what_cannot_be_read_is_made_anew(tmp_path: Path) -> Non
         one.write_bytes(b"sealed with another machine's key\n")
     assert machine.sealed_elsewhere(source)
     (root / DROP_IN).unlink()  # it is not below /etc/bleagent
+    assert machine.sealed_elsewhere(source)
     prepared = written(machine, answers(configured="front"))
     assert {one.path.name for one in prepared.changes if not one.new} == {
         "http-token.cred", "cloud-secret.cred", "front.local-key.cred"
