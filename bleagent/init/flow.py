@@ -272,10 +272,9 @@ def _place(options: Options) -> places.Place:
 def _is_user(name: str) -> bool:
     """Whether a configuration may name it here."""
     try:
-        HttpUser(user=name)
+        return HttpUser(user=name).unknown is None
     except ValidationError:
         return False
-    return True
 
 
 def _say(text: str) -> None:
