@@ -32,7 +32,10 @@ class ConfigUnreadable(ConfigError):
 class ConfigNotToml(ConfigError):
     """The file as a whole is no TOML, so that no key of it can be told."""
 
-    advice = "Write it as TOML; systemd/config.example.toml is one with every key."
+    advice = (
+        "Write it as TOML; config.example.toml (in systemd/, or of the package in "
+        "/usr/share/doc/bleagent/examples/) is one with every key."
+    )
 
 
 class RestartNeeded(ConfigError):

@@ -58,6 +58,8 @@ def support_bundle(
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(raw)
+    except FileExistsError:
+        _unusable(f"{path} is there already: name another --output, or move it away")
     except OSError as error:
         _unusable(f"{path} cannot be written: {error.strerror}")
     typer.echo(f"written: {path}, {len(raw)} bytes. Read it before you send it.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import termios
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -71,6 +72,12 @@ class Asking:
             if said and all(one in numbers for one in said):
                 return [one for number, one in numbers.items() if number in said]
             typer.echo(f"  expected all, none, or numbers of {', '.join(numbers)}")
+
+
+def drop_typed() -> None:
+    """Forget the keys that were pressed while nothing was asked: they are no answers."""
+    with suppress(OSError, ValueError, termios.error):  # no terminal: nobody types ahead
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 def read_secret(path: Path) -> Secret:

@@ -12,17 +12,19 @@ from pathlib import Path
 
 import anyio
 import typer
+from pydantic import ValidationError
 
 from bleagent.cloud.data_centres import DATA_CENTRES
 from bleagent.cloud.settings import CloudSettings, Signer
 from bleagent.config import Config
+from bleagent.config.http import HttpUser
 from bleagent.config.secrets import cloud_settings
 from bleagent.doctor.site import SKEW
 from bleagent.printable import printable
 from protocol import Secret
 
 from . import files, places, telling
-from .asking import Asking, base_url, read_secret
+from .asking import Asking, base_url, drop_typed, read_secret
 from .cloud_said import ask_cloud
 from .faults import InitError
 from .locks import Candidate, candidates, named_ids, require_usable, shown
@@ -79,6 +81,8 @@ class Flow:
         _, config = self._machine.existing()
         if config is not None:
             typer.echo(f"{self._place.config} is there: it is added to, nothing of it is lost.")
+            if self._machine.sealed_elsewhere(config.cloud.secret):
+                _say(telling.SEALED_ELSEWHERE)
         settings, account = self._cloud(config, names)
         found = self._candidates(config, account, names)
         locks = self._locks(found, names, new=config is None)
@@ -156,13 +160,14 @@ class Flow:
         self, config: Config | None, account: Account, names: dict[str, str]
     ) -> list[Candidate]:
         """The account's locks, with what the air has of them; shown."""
-        heard = {}
+        heard, listened = {}, False
         if self._options.listen and self._place.is_this_machine and not self._virtual(config):
             from .air import hear  # noqa: PLC0415 - the Bluetooth stack, only here
 
             _say(f"Listening for {self._options.listen:.0f} s; wake your locks at their keypads.")
             air = anyio.run(hear, list(account.devices.values()), self._options.listen)
-            heard = air.known
+            drop_typed()
+            heard, listened = air.known, air.unheard is None
             if air.unheard is not None:
                 _say(f"Nothing can be heard: {air.unheard}\n{air.unheard.advice}")
             for other in air.strangers:
@@ -173,7 +178,7 @@ class Flow:
         require_usable(found, names)
         _say("Locks of this project's accounts:")
         for number, one in enumerate(found, 1):
-            _say(f"  {number}  {one.words}")
+            _say(f"  {number}  {one.words(listened=listened)}")
         for lock in () if config is None else config.locks:
             if lock.device_id not in account.devices:
                 _say(f"  -  {lock.name}: in the configuration, not known to the cloud; it stays")
@@ -222,8 +227,14 @@ class Flow:
             mine = None  # a uid without a name, as in a container
         if self._place.is_service:
             mine = (os.environ.get("SUDO_USER") or mine) if self._place.is_this_machine else "root"
-        question = "Whose programs may open doors without a token (- for nobody's)"
+        question = (
+            "Whose programs may open doors without a token, and do everything else here, "
+            "tokens too (- for nobody's)"
+        )
         said = self._asking.text(question, default=mine, flag="--user NAME")
+        while said != "-" and not self._asking.quiet and not _is_user(said):
+            _say(f"  found {printable(said)!r}, expected a user of this machine, or -")
+            said = self._asking.text(question, default=mine, flag="--user NAME")
         return [] if said == "-" else [said]
 
     # -- writing
@@ -256,6 +267,14 @@ def _place(options: Options) -> places.Place:
             "sudo bleagent init, or: bleagent init --directory FOLDER",
         )
     return places.of_service((options.root or Path("/")).absolute())
+
+
+def _is_user(name: str) -> bool:
+    """Whether a configuration may name it here."""
+    try:
+        return HttpUser(user=name).unknown is None
+    except ValidationError:
+        return False
 
 
 def _say(text: str) -> None:

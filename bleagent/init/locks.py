@@ -67,16 +67,15 @@ class Candidate:
             return "the cloud does not tell a local key of 16 characters"
         return None
 
-    @property
-    def words(self) -> str:
-        """Name, id, and how it is reached, for a terminal."""
+    def words(self, *, listened: bool) -> str:
+        """Name, id, and how it is reached, for a terminal; of the air only if it was heard."""
         device, heard = self.device, self.heard
         ear = "not heard" if heard is None else f"heard with {heard.rssi} dBm as {heard.address}"
         parts = [
             shown(device),
             printable(device.device_id),
             "online" if device.online else "offline",
-            ear,
+            *([ear] if listened else []),
             *([f"cannot be used: {self.unusable}"] if self.unusable else []),
             *([f"in the configuration as {self.name}"] if self.configured else []),
         ]

@@ -73,6 +73,17 @@ class Machine:
             return None
         return self._current(home(source, self.place, self.drop_in()))
 
+    def sealed_elsewhere(self, source: SecretSource | None) -> bool:
+        """Whether an encrypted credential is there that this machine cannot open."""
+        if source is None or self._sealing is None:
+            return False
+        at = home(source, self.place, self.drop_in())
+        if at.line:  # the drop-in stayed behind on the old card
+            line = new_line(at, encrypted=True)
+            at = Home(path=line.path, credential=line.name, encrypted=True)
+        sealed = bool(at.encrypted) and bool(read(self._here(at.path)))
+        return sealed and self._current(at) is None
+
     def drop_in(self) -> str:
         """All that hands credentials over, as systemd reads it: a unit of the owner's, drop-ins."""
         path = self.place.drop_in

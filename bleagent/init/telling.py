@@ -12,6 +12,10 @@ from .drop_in import credentials_in
 from .machine import Prepared
 from .places import Place
 
+SEALED_ELSEWHERE = (
+    "The encrypted credentials here cannot be read: they were made on another machine, or are "
+    "damaged. They are replaced, the token for programs too."
+)
 DOOR = '-X POST -H "Idempotency-Key: $(openssl rand -hex 16)"'
 
 
@@ -32,7 +36,7 @@ def of_next(place: Place, prepared: Prepared, drop_in: str) -> Iterator[str]:
     lock = config.locks[0].name
     socket = quote(str(config.http.socket or config.state_dir / "http.sock"))
     file = quote(str(place.config))
-    if place.is_service:
+    if place.is_service and prepared.changes:
         yield "Start it (as root):"
         yield "  systemctl daemon-reload && systemctl enable --now bleagent.socket bleagent.service"
         if _again(prepared):
@@ -40,18 +44,20 @@ def of_next(place: Place, prepared: Prepared, drop_in: str) -> Iterator[str]:
         for user in config.http.users:
             if user.user not in (None, "root"):
                 yield f"  usermod -aG bleagent {quote(user.user)}    # and sign in anew"
-    else:
+    elif not place.is_service:
         yield "Start it:"
         yield f"  bleagent run --config {file}"
     yield f"Open a door{_as_whom(config.http.users)}:"
     url = f"http://localhost/v1/locks/{lock}/unlock"
     if config.http.users:
         yield f"  curl --unix-socket {socket} {DOOR} {url}"
+        if place.is_service:
+            yield "  curl (7): not in the group yet, sign in anew; or the socket is not started"
     else:
         token = _token(place, config.http.token.credential, config.http.token.file, drop_in)
         yield f"  {{ printf 'Authorization: Bearer '; {token}; }} | \\"
         yield f"      curl -H @- --unix-socket {socket} {DOOR} {url}"
-    yield "If it does not open:"
+    yield f"If it does not open{' (as root)' if place.is_service else ''}:"
     as_agent = "cd / && runuser -u bleagent -- " if place.is_service else ""
     yield f"  {as_agent}bleagent doctor --config {file}"
     key = config.state_dir / "vault.key"

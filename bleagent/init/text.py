@@ -20,7 +20,8 @@ Fields = Mapping[str, Any]
 
 HEAD = """\
 # The configuration of bleagent, written by `bleagent init`. It is yours to edit: run again, init
-# adds locks and keeps every other line. config.example.toml has every key with its default.
+# adds locks and keeps every other line. Every key with its default: config.example.toml, in the
+# sources' systemd/ or the package's /usr/share/doc/bleagent/examples/.
 # No secret stands in here, only where it is.
 """
 

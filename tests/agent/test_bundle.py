@@ -216,6 +216,7 @@ def test_it_is_listed_and_asked_for_before_it_is_written(tmp_path: Path) -> None
     before = output.read_bytes()
     again = CliRunner().invoke(app, [*command, "--yes"])
     assert (again.exit_code, output.read_bytes()) == (2, before)
+    assert "name another --output" in again.stderr
     output.unlink()
     output.symlink_to(tmp_path / "elsewhere")
     assert CliRunner().invoke(app, [*command, "--yes"]).exit_code == 2

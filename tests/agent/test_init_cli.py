@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,8 @@ from typer.testing import CliRunner, Result
 from bleagent.cli import app
 from bleagent.config import load_config
 from bleagent.config.secrets import load_secrets
+from bleagent.init.air import Air
+from bleagent.init.asking import drop_typed
 from bleagent.simulator.virtual_cloud import CLIENT_ID, CLIENT_SECRET, VirtualCloud
 from protocol import LockKeys
 from tests.system.canary import Canary
@@ -58,7 +61,7 @@ def test_a_session(tmp_path: Path, cloud: VirtualCloud) -> None:
         cloud.base_url, CLIENT_ID, "wrong", cloud.base_url, CLIENT_ID, SECRET,
         "5", "2",  # which lock: no such number, then the second
         "Garage", "garage-door",  # its name: not this one
-        "root", "",
+        "nobody-of-this-name", "root", "",
     ]  # fmt: skip
     answer = run(tmp_path, typed="\n".join(typed) + "\n")
     assert answer.exit_code == 0, answer.output + answer.stderr
@@ -66,6 +69,8 @@ def test_a_session(tmp_path: Path, cloud: VirtualCloud) -> None:
     assert "does not accept these keys" in answer.output
     assert "expected all, none, or numbers of 1, 2" in answer.output
     assert "found 'Garage', expected" in answer.output
+    assert "found 'nobody-of-this-name', expected a user of this machine" in answer.output
+    assert "not heard" not in answer.output  # nobody listened
     config = load_config(tmp_path / "own/config.toml")
     assert [(one.name, one.device_id) for one in config.locks] == [("garage-door", "other")]
     assert load_secrets(config, None).cloud_secret == CLIENT_SECRET
@@ -87,6 +92,36 @@ def test_a_session(tmp_path: Path, cloud: VirtualCloud) -> None:
         "garage-door", "front"
     ]  # fmt: skip
     assert no_secret_in(tmp_path, answer, nothing, declined, more)
+
+
+def test_what_was_typed_while_it_listened_answers_nothing(
+    tmp_path: Path, cloud: VirtualCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    async def hear(_devices: object, _seconds: float) -> Air:
+        told.append("listened")
+        return Air()
+
+    monkeypatch.setattr("bleagent.init.air.hear", hear)
+    monkeypatch.setattr("bleagent.init.flow.drop_typed", lambda: told.append("dropped"))
+    answer = quiet(tmp_path, cloud, "--listen", "1")
+    assert answer.exit_code == 0, answer.output
+    assert told == ["listened", "dropped"]
+    assert "not heard" in answer.output
+
+
+def test_keys_pressed_at_a_terminal_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    try:
+        with os.fdopen(theirs, "r") as terminal:
+            monkeypatch.setattr("sys.stdin", terminal)
+            os.write(ours, b"\n\n")
+            assert select.select([terminal], [], [], 5)[0]
+            drop_typed()
+            assert not select.select([terminal], [], [], 0)[0]
+    finally:
+        os.close(ours)
 
 
 def test_without_questions(tmp_path: Path, cloud: VirtualCloud) -> None:

@@ -150,4 +150,4 @@ def test_what_somebody_named_has_to_be_there_and_of_use() -> None:
 def test_what_a_lock_calls_itself_does_nothing_to_a_terminal() -> None:
     odd = replace(FRONT, name="\x1b[2Jx", device_id="a\x07b")
     (one,) = candidates({odd.device_id: odd}, {}, None, {})
-    assert one.words.isprintable()
+    assert one.words(listened=True).isprintable()

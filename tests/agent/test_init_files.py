@@ -162,10 +162,13 @@ def test_a_secret_that_has_to_be_encrypted_is_never_written_plain(tmp_path: Path
 def test_on_another_card_what_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
     root = tmp_path / "root"
     machine = service(root, creds(tmp_path))
-    written(machine, answers())
+    source = written(machine, answers()).config.cloud.secret
+    assert not machine.sealed_elsewhere(source)
     for one in (root / CREDENTIALS).iterdir():
         one.write_bytes(b"sealed with another machine's key\n")
+    assert machine.sealed_elsewhere(source)
     (root / DROP_IN).unlink()  # it is not below /etc/bleagent
+    assert machine.sealed_elsewhere(source)
     prepared = written(machine, answers(configured="front"))
     assert {one.path.name for one in prepared.changes if not one.new} == {
         "http-token.cred", "cloud-secret.cred", "front.local-key.cred"
@@ -191,6 +194,14 @@ def test_where_nobody_goes_without_a_token_the_next_line_reads_it_through_a_pipe
     assert "usermod -aG bleagent daemon" in said
     assert "systemctl restart bleagent.service" in said
     assert "Authorization" not in said
+    assert "curl (7): not in the group yet" in said
+    assert "If it does not open (as root):" in said
+    files.write(added.changes)
+    same = machine.prepare(answers(FRONT, BACK, configured="front back", user="daemon"))
+    assert same.changes == []
+    said = "\n".join(telling.of_next(machine.place, same, machine.drop_in()))
+    assert "Start it" not in said
+    assert "Open a door" in said
 
 
 def test_a_folder_of_ones_own_names_files(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_no_uuid_writes_more_than_itself(tmp_path: Path, uuid: str) -> None:
 
 def test_a_name_cannot_pass_for_the_rest_of_its_line() -> None:
     name = 'Front", device-front, online, heard with -40 dBm as DC:23:4D:00:00:01' + " " * 200
-    words = Candidate(device=replace(BACK, name=name), name="x").words
+    words = Candidate(device=replace(BACK, name=name), name="x").words(listened=True)
     assert words.count('"') == 2
     assert words.index("device-back") < 100
 

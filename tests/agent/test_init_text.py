@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bleagent.errors import ConfigNotToml
 from bleagent.init import text
 from bleagent.init.drop_in import Credential, credentials_in, with_credentials
 from bleagent.init.faults import InitError
@@ -27,6 +28,11 @@ name = "a"      # "quoted" # twice
 [locks.strategies]
 offline = "never"
 """
+
+
+def test_the_example_is_named_where_the_package_has_it() -> None:
+    assert "/usr/share/doc/bleagent/examples/" in text.HEAD
+    assert "/usr/share/doc/bleagent/examples/" in ConfigNotToml.advice
 
 
 def test_an_edit_leaves_every_other_byte() -> None:

@@ -26,7 +26,7 @@ async def test_the_accounts_lock_is_heard_with_its_address(bluez: ScriptedBluez)
     assert air.known[ours.device_id].address == ADDRESS
     (found,) = candidates({ours.device_id: ours}, air.known, None, {})
     assert found.fields(None)["address"] == air.known[ours.device_id].address
-    assert "dBm" in found.words
+    assert "dBm" in found.words(listened=True)
     stranger = DeviceFacts(device_id="another", uuid="tuyaffffffffffff", local_key=KEYS.local_key)
     air = await hear([stranger], 1.0)
     assert air.known == {}

@@ -165,6 +165,7 @@ def test_the_control_file_says_what_it_is_and_runs_on(package: Package) -> None:
     assert control["Depends"].split(", ")[:2] == [
         f"python3 (>= 3.{minor})", f"python3 (<< 3.{minor + 1})",
     ]  # fmt: skip
+    assert {"curl", "openssl"} <= set(control["Recommends"].split(", "))  # in what init prints
     assert re.search(r"libc6 \(>= 2\.\d+\)", control["Depends"])
     size = sum((len(one) + 1023) // 1024 for one in package.files.values())
     assert size <= int(control["Installed-Size"]) <= size + len(package.members)
