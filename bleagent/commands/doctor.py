@@ -50,8 +50,10 @@ async def _report(config: Path | None) -> Report:
     if config is not None:
         from bleagent.doctor import site, site_look  # noqa: PLC0415
 
-        before, after = site.examine(await site_look.look(config))
-        report.checks = [*before, *report.checks, *after]
+        found = await site_look.look(config)
+        before, after = site.examine(found)
+        radio = report.checks if found.virtual is None else [site.virtual(found)]
+        report.checks = [*before, *radio, *after]
     return report
 
 

@@ -12,7 +12,9 @@ def to_lines(ready: Answer, locks: Answer) -> Iterator[str]:
     """``/readyz`` and ``/v1/locks`` as text: what keeps doors shut, each part, each lock."""
     parts = _mapping(ready.get("parts"))
     shut = [name for name, part in parts.items() if _mapping(part).get("keeps_doors_shut")]
-    if ready.get("ready") is True:
+    if ready.get("ready") is True and _mapping(parts.get("cloud")).get("ok") is False:
+        yield "ready here: what needs the cloud stays shut until that answers"
+    elif ready.get("ready") is True:
         yield "ready: doors can be opened"
     else:
         yield f"NOT READY: doors stay shut{': ' if shut else ''}{', '.join(shut)}"

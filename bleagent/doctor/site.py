@@ -74,6 +74,8 @@ class Site:
     fault: AgentError | None = None
     """Of the configuration; nothing else is known then."""
     locks: tuple[str, ...] = ()
+    virtual: str | None = None
+    """Where a virtual lock is; then this machine's Bluetooth has no part in it."""
     strangers: tuple[str, ...] = ()
     """Users and groups of the configuration that this machine does not have."""
     secrets: Mapping[str, AgentError | None] = field(default_factory=dict)
@@ -117,6 +119,12 @@ def configuration(site: Site) -> list[Check]:
         return [ok("configuration", f"{site.path}, {len(site.locks)} locks", expected)]
     mend = f"{site.fault.advice}\neditor {site.path}"
     return [fail("configuration", str(site.fault), expected, mend)]
+
+
+def virtual(site: Site) -> Check:
+    """In place of what is looked at of Bluetooth."""
+    told = f"not looked at: the lock is at {site.virtual}, by [radio] socket"
+    return ok("Bluetooth", told, "locks that are there")
 
 
 def secrets(site: Site) -> list[Check]:

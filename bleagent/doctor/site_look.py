@@ -67,6 +67,7 @@ async def look(path: Path) -> Site:
     return Site(
         path=str(path),
         handed=handed,
+        virtual=config.radio.socket,
         strangers=tuple(one.unknown for one in config.http.users if one.unknown is not None),
         locks=tuple(one.name for one in config.locks),
         secrets=_secrets(config, credentials),

@@ -38,6 +38,11 @@ def test_where_all_is_well_each_part_and_lock_is_a_line() -> None:
     assert len(lines) == 6 + len(LOCKS["locks"])
 
 
+def test_without_the_cloud_it_does_not_say_that_doors_open() -> None:
+    parts = READY["parts"] | {"cloud": {"ok": False, "wrong": [], "asked": True}}
+    assert screen(READY | {"parts": parts}, {"locks": []})[0].startswith("ready here: what needs")
+
+
 def test_what_keeps_doors_shut_is_said_first_and_what_to_do_below_it() -> None:
     wrong = {
         "code": "radio-busy", "detail": "no adapter listens", "since": "2026-01-31T18:30:00+00:00",

@@ -17,7 +17,7 @@ def reserve_use(connection: sqlite3.Connection, request: OperationRequest) -> No
     query = "SELECT count(*) FROM token_uses WHERE principal = ?"
     (used,) = connection.execute(query, (caller.counted_as,)).fetchone()
     if used >= caller.times:
-        raise UsesSpent(f"found {used} openings, expected fewer than {caller.times}")
+        raise UsesSpent(f"all {caller.times} openings are used: {used} were made")
     connection.execute(
         "INSERT INTO token_uses (operation, principal) VALUES (?, ?)",
         (request.operation_id, caller.counted_as),
