@@ -32,6 +32,7 @@ from .model import (
     Principal,
 )
 from .policy import Connection, Policy
+from .rehearsal import Rehearsed, rehearse
 from .supervisor import Supervisor
 from .unlock import Ports, UnlockJob
 from .visit import Evidence
@@ -106,6 +107,7 @@ class Doors:
         self._allowed = allowed
         self._running: dict[str, _Running] = {}
         self._busy: set[str] = set()
+        self._rehearsing: dict[str, anyio.CancelScope] = {}
         self._rest_until: dict[str, float] = {}
         self._last: dict[str, OperationRecord] = {}
         self._began = ports.clock.now()
@@ -143,6 +145,27 @@ class Doors:
             raise NotWarm(f"{name} is connected to on demand only")
         self._supervisor.owner(name).keep_warm()
         return policy.warm_for
+
+    async def rehearse(self, name: str) -> Rehearsed:
+        """All of an opening up to the write; whoever opens the door meanwhile goes first.
+
+        Raises:
+            UnknownLock: no such lock.
+            LockBusy: it is operated or rehearsed already, or began to be operated.
+        """
+        door, ports = self.door(name), self._ports
+        if name in self._busy or name in self._rehearsing:
+            raise LockBusy(f"{name} is being operated or rehearsed")
+        with anyio.CancelScope() as scope:
+            self._rehearsing[name] = scope
+            try:
+                return await rehearse(
+                    door.facts, door.policy, ports.cloud, ports.memory, ports.clock,
+                    self._supervisor.owner(name),
+                )  # fmt: skip
+            finally:
+                del self._rehearsing[name]
+        raise LockBusy(f"{name} is being operated: the rehearsal made way")
 
     def connected(self, name: str) -> bool:
         """Whether a command to this lock could go out at once."""
@@ -246,6 +269,8 @@ class Doors:
         )  # fmt: skip
         running = told.running = self._running[request.operation_id] = _Running(job)
         self._busy.add(request.lock)
+        if (rehearsing := self._rehearsing.get(request.lock)) is not None:
+            rehearsing.cancel()
         self._tasks.start_soon(self._run, request, running)
         return running
 

@@ -17,26 +17,23 @@ import anyio
 from protocol import (
     Datapoint,
     DpName,
-    Expected,
     InstructionError,
     LocalProtocolError,
     Outgoing,
-    Secret,
 )
 from protocol import events as ev
-from protocol.instruction import Instruction
 from protocol.lock import OpenOperation, OpenRequest
 from protocol.verdict import LockQuestion, OpenQuestion, Question
 
 from .check_code import US, CheckCode, as_written, issued
 from .endings import Failure, ending_by, ending_of
 from .errors import AgentError, CloudError, LinkError, LockChanged, PairingRefused, TooLate
+from .instructing import ask_instruction
 from .issued import IssuedConfigs
 from .lock_client import LockClient, reserved
 from .model import (
     Action,
     Ending,
-    InstructionRequest,
     IssuedInstruction,
     LockFacts,
     OperationRequest,
@@ -45,7 +42,7 @@ from .model import (
     Step,
 )
 from .owner import LockOwner
-from .policy import DeviceRandom, LockVia, Offline, Policy
+from .policy import LockVia, Offline, Policy
 from .ports import Clock, Cloud, Ledger, LockMemory
 from .session import LockSession
 from .visit import FOLLOWED, Evidence
@@ -206,34 +203,15 @@ class UnlockJob:
     async def _with_instruction(self, session: LockSession, part: IssuedInstruction) -> None:
         """The cloud's way: reserve a number, have it sealed, check every field, send."""
         client, policy = session.client, self._policy
-        central = client.central
-        code = as_written(part, policy.code_source)
-        operation = OpenOperation.OPEN if self._opens else OpenOperation.CLOSE
-        with reserved(central) as reservation:
-            asked = InstructionRequest(
-                device_id=self._facts.device_id,
-                bluetooth_sn=reservation.sn,
-                device_random=self._device_random(client, part),
-                open=self._opens,
-                major=policy.major,
-            )
-            sealed = await self._ports.cloud.open_instruction(asked)
-            self._mark(Step.INSTRUCTION)
-            instruction: Instruction = central.check_instruction(
-                sealed.message.reveal(),
-                Expected(
-                    reservation=reservation,
-                    dp_id=policy.dps.number(DpName.OPEN_CHECKED),
-                    central=US,
-                    peripheral=code.peripheral,
-                    code=code.new_code,
-                    operation=operation,
-                ),
-            )
+        with reserved(client.central) as reservation:
+            sealed, instruction = await ask_instruction(
+                client, self._facts, policy, self._ports.cloud, part, reservation,
+                opens=self._opens, came=lambda: self._mark(Step.INSTRUCTION),
+            )  # fmt: skip
             question = self._question(instruction.request)
 
             def make() -> Outgoing:
-                return central.send_instruction(
+                return client.central.send_instruction(
                     instruction,
                     next_sn=sealed.next_sn,
                     question=question,
@@ -362,12 +340,6 @@ class UnlockJob:
         dps = self._policy.dps
         record = dps.number(DpName.OPEN_RECORD) if DpName.OPEN_RECORD in dps else None
         return OpenQuestion(request, dps.number(DpName.OPEN_CHECKED), record)
-
-    def _device_random(self, client: LockClient, part: IssuedInstruction) -> Secret:
-        info = client.central.info
-        if self._policy.device_random is DeviceRandom.CONNECTION_SRAND and info is not None:
-            return Secret(info.srand.reveal().hex())
-        return Secret(part.ins.reveal().hex() if part.ins is not None else "")
 
     async def _may_open_offline(self, error: CloudError) -> bool:
         """Only where no answer could be had, never for guests, never on an old *yes* (F3)."""

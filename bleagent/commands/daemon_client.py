@@ -24,6 +24,8 @@ PAGE = 500
 """Records in one answer, as many as the daemon gives."""
 TIMEOUT = 10.0
 """Seconds for an answer; the daemon is on this machine."""
+REHEARSAL_TIMEOUT = 30.0
+"""Seconds where it has to find a lock that sleeps, and ask the cloud."""
 VERIFY_TIMEOUT = 120.0
 """Seconds where the daemon has to ask the cloud, page after page."""
 
@@ -305,6 +307,11 @@ class DaemonClient:
         return self._ask(
             "POST", f"/v1/locks/{_segment(lock)}/records/verify", json=body, timeout=VERIFY_TIMEOUT
         )
+
+    def rehearse(self, lock: str) -> dict[str, Any]:
+        """All of an opening up to the write: ``ready``, ``code``, ``steps``."""
+        path = f"/v1/locks/{_segment(lock)}/rehearse"
+        return self._ask("POST", path, timeout=REHEARSAL_TIMEOUT)
 
     def readiness(self) -> dict[str, Any]:
         """``ready``, and to whom may read, ``parts``; that it is not ready is no error."""

@@ -25,6 +25,14 @@ def doctor(
         Path | None,
         typer.Option("--config", "-c", help="The daemon's configuration: look at all of it, too."),
     ] = None,
+    lock: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lock",
+            "-l",
+            help="Rehearse an opening of it, up to the write; with --config. Several times.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what keeps a lock from being reached, and what mends it.
@@ -33,9 +41,14 @@ def doctor(
     store, daemon and cloud, and whether each lock is heard: that takes some seconds. Looks only;
     run it as the user that the daemon runs as. Root may see more of the kernel.
 
+    With --lock the running daemon does all of an opening but the writing: it connects, pairs, has
+    the cloud issue an instruction and checks it. No door moves, and an opening goes first.
+
     Exit status: 0 nothing failed (there may be warnings), 1 something did.
     """
-    report = anyio.run(_report, config)
+    if lock and config is None:
+        raise typer.BadParameter("needs --config: the daemon's", param_hint="--lock")
+    report = anyio.run(_report, config, tuple(lock or ()))
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
     else:
@@ -43,7 +56,7 @@ def doctor(
     raise typer.Exit(0 if report.ok else FAILED)
 
 
-async def _report(config: Path | None) -> Report:
+async def _report(config: Path | None, locks: tuple[str, ...]) -> Report:
     from bleagent.doctor import machine_look  # noqa: PLC0415 - what only this needs
 
     report = await machine_look.look()
@@ -53,7 +66,8 @@ async def _report(config: Path | None) -> Report:
         found = await site_look.look(config)
         before, after = site.examine(found)
         radio = report.checks if found.virtual is None else [site.virtual(found)]
-        report.checks = [*before, *radio, *after]
+        rehearsals = [site.rehearsal(one, site_look.rehearse(config, one)) for one in locks]
+        report.checks = [*before, *radio, *after, *rehearsals]
     return report
 
 

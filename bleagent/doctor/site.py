@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from bleagent.errors import AgentError
 
@@ -299,6 +300,26 @@ def _device(site: Site, said: CloudSaid, lock: str, expected: str) -> Check:
         return fail(name, "its local key there is another one", expected, mend)
     same = ", with our local key" if said.known[lock] else "; its key is not told"
     return ok(name, f"known there{same}", expected)
+
+
+def rehearsal(lock: str, said: Mapping[str, object] | AgentError) -> Check:
+    """What an opening would meet before its write."""
+    name, expected = f"rehearsal of {lock}", "everything up to the write, in time"
+    if isinstance(said, AgentError):
+        return fail(name, str(said).splitlines()[0], expected, said.advice or "bleagent status")
+    steps = said.get("steps")
+    told = [f"{step} {took} s" for step, took in dict(steps).items()] if _is_table(steps) else []
+    came = ", ".join(told) or "no step"
+    if said.get("ready") is not True:
+        mend = str(said.get("advice") or f"docs/problems.md has {said.get('code')}")
+        return fail(name, f"{came}; then {said.get('detail') or said.get('code')}", expected, mend)
+    if said.get("gives_code"):
+        came += "; an opening gives it the cloud's check code first"
+    return ok(name, came, expected)
+
+
+def _is_table(value: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(value, Mapping)
 
 
 _BEFORE = (

@@ -166,6 +166,15 @@ def _daemon(path: Path) -> tuple[Daemon, Mapping[str, str] | None]:
     return Daemon(ready=ready["ready"] is True, shut_by=shut), heard if listens else None
 
 
+def rehearse(path: Path, lock: str) -> Mapping[str, object] | AgentError:
+    """All of an opening up to the write, by the running daemon; or why not."""
+    try:
+        with DaemonClient(find_daemon(path, None, None)) as client:
+            return client.rehearse(lock)
+    except AgentError as error:
+        return error
+
+
 def _by_ear(radio: Mapping[str, object]) -> str:
     return f"{radio.get('rssi')} dBm by {radio.get('adapter') or 'the daemon'}"
 

@@ -115,6 +115,20 @@ DOORS = (
         codes=("unknown-lock", "scope-missing", "connection-on-demand", "content-type-unusable"),
     ),
     Row(
+        method="post", path="/v1/locks/{lock}/rehearse", group="Doors", title="Rehearse an opening",
+        words="Connects, pairs, has configuration and instruction issued, checks them, and "
+        "writes nothing: no door moves. Whoever opens the door meanwhile goes first, and this is "
+        "then answered `lock-busy`. Takes no body, up to 20 s, and counts as an operation for the "
+        "limit of these.",
+        scope="operate:{lock}", parameters=(LOCK_NAME,),
+        answers={
+            200: Answer(
+                words="How far it came.", model=schemas.Rehearsal, example=examples.REHEARSAL
+            ),
+        },
+        codes=("unknown-lock", "scope-missing", "lock-busy", "content-type-unusable"),
+    ),
+    Row(
         method="get", path="/v1/operations", group="Doors", title="Find an operation by its key",
         words="Of the caller's own.", scope=ANY_CALLER,
         parameters=(

@@ -6,6 +6,14 @@ from typing import Any
 
 HINT = {"lock": "front-door", "seconds": 120.0}
 
+REHEARSAL = {
+    "lock": "front-door", "ready": True, "code": "ok", "gives_code": False,
+    "steps": {
+        "connect": 0.2131, "device_info": 0.2507, "pair": 0.2912, "config": 0.2913,
+        "instruction": 0.4402,
+    },
+}  # fmt: skip
+
 _STEPS = {
     "connect": 0.2131, "device_info": 0.2507, "pair": 0.2912, "config": 0.2913,
     "instruction": 0.4402, "commit": 0.4466, "write": 0.4711, "ack": 0.6204,

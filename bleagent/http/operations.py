@@ -36,7 +36,7 @@ from .record_query import parse_time
 from .requests import Caller, Opener, Operator, read_body
 from .rules import MAX_BODY, Refusal
 from .sharing import SharingBody, TicketGate
-from .views import operation_view, status_of
+from .views import operation_view, rehearsal_view, status_of
 
 DEFAULT_DEADLINE = 15.0
 """Seconds for an operation whose caller names no deadline."""
@@ -104,6 +104,13 @@ def add_operations(app: FastAPI, parts: OperationParts) -> None:
     @app.post("/v1/locks/{lock}/hint")
     async def hint(lock: str, _caller: Operator) -> Response:
         return JSONResponse({"lock": lock, "seconds": parts.doors.keep_warm(lock)}, 202)
+
+    @app.post("/v1/locks/{lock}/rehearse")
+    async def rehearse(lock: str, request: Request, caller: Operator) -> Response:
+        if wait := buckets.take(caller.id, parts.clock.now()):
+            return answer_of(too_many("operations", wait))
+        found = await _unless_gone(request, partial(parts.doors.rehearse, lock))
+        return JSONResponse(rehearsal_view(lock, found), headers=_NO_STORE)
 
     for action in Action:
         _add_action(app, parts, buckets, action)

@@ -78,6 +78,20 @@ class Hint(Answer):
     seconds: float
 
 
+class Rehearsal(Answer):
+    """How far an opening would come: everything up to the write, and nothing is written."""
+
+    lock: str
+    ready: bool = Field(description="Nothing was in the way.")
+    code: str = Field(description="`ok`, or the code that an operation would have ended with.")
+    detail: str | None = None
+    advice: str | None = None
+    steps: dict[str, float] = Field(description="Seconds until each step had ended.")
+    gives_code: bool = Field(
+        description="The lock does not have the cloud's check code: an opening gives it first."
+    )
+
+
 class Event(Answer):
     """One of the stream: the fields of server-sent events, `data` being JSON."""
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from bleagent.errors import AgentError
 from bleagent.model import OperationRecord, Outcome
+from bleagent.rehearsal import Rehearsed
 
 STATUS_OF = {
     Outcome.CONFIRMED: 200,
@@ -19,6 +21,20 @@ STATUS_OF = {
 def status_of(record: OperationRecord) -> int:
     """The HTTP status that tells an outcome; 202 while there is none."""
     return 202 if record.ending is None else STATUS_OF[record.ending.outcome]
+
+
+def rehearsal_view(lock: str, found: Rehearsed) -> dict[str, Any]:
+    """How far an opening would have come; the words of a protocol error are not for callers."""
+    view: dict[str, Any] = {
+        "lock": lock,
+        "ready": found.failure is None,
+        "code": found.code,
+        "steps": {step: round(seconds, 4) for step, seconds in found.steps.items()},
+        "gives_code": found.gives_code,
+    }
+    if isinstance(found.failure, AgentError):
+        view |= {"detail": str(found.failure), "advice": found.failure.advice}
+    return view
 
 
 def operation_view(

@@ -31,8 +31,10 @@ from bleagent.doctor.site import (
     SocketFile,
     State,
     examine,
+    rehearsal,
 )
 from bleagent.errors import (
+    AgentError,
     CertificateError,
     ConfigError,
     SecretError,
@@ -130,6 +132,29 @@ def test_the_cloud_is_tried_at_its_own_address() -> None:
     said = CloudSaid(host="127.0.0.1", url="http://127.0.0.1:81", fault=CloudUnreachable("no"))
     (wrong,) = [one for one in checks(replace(WELL, cloud=said)) if one.level is not Level.OK]
     assert "curl -sSI http://127.0.0.1:81" in str(wrong.mend)
+
+
+REHEARSED = {"ready": True, "code": "ok", "gives_code": False, "steps": {"connect": 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("said", "level", "words"),
+    [
+        (REHEARSED, Level.OK, "connect 0.2 s"),
+        (REHEARSED | {"gives_code": True}, Level.OK, "an opening gives it the cloud's check code"),
+        (REHEARSED | {"ready": False, "code": "lock-silent", "detail": "no answer", "advice": "x"},
+         Level.FAIL, "connect 0.2 s; then no answer"),
+        ({"ready": False, "code": "instruction-rejected-sn"}, Level.FAIL, "no step; then instr"),
+        (DaemonAway("nobody answers"), Level.FAIL, "nobody answers"),
+    ],
+)  # fmt: skip
+def test_a_rehearsal_is_a_check(
+    said: dict[str, Any] | AgentError, level: Level, words: str
+) -> None:
+    found = rehearsal("front", said)
+    assert (found.name, found.level) == ("rehearsal of front", level)
+    assert words in found.found
+    assert bool(found.mend) is (level is Level.FAIL)
 
 
 # -- this machine

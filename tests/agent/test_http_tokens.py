@@ -309,6 +309,7 @@ ROUTES = [
     ("POST", f"/v1/locks/{DOOR}/unlock", f"operate:{DOOR}"),
     ("POST", f"/v1/locks/{DOOR}/lock", f"operate:{DOOR}"),
     ("POST", f"/v1/locks/{DOOR}/hint", f"operate:{DOOR}"),
+    ("POST", f"/v1/locks/{DOOR}/rehearse", f"operate:{DOOR}"),
     ("POST", "/v1/locks/nowhere/unlock", "operate:nowhere"),
     ("GET", "/v1/tokens", "admin"),
     ("POST", "/v1/tokens", "admin"),

@@ -99,6 +99,8 @@ RULES: dict[str, Rule] = {
     "bleagent": Rule(never=EDGES | CLI_LIBRARIES | WIRING),
     "bleagent.lock_client": JOB,
     "bleagent.unlock": JOB,
+    "bleagent.instructing": JOB,
+    "bleagent.rehearsal": JOB,
     "bleagent.doors": JOB,
     "bleagent.visit": JOB,
     "bleagent.issued": JOB,

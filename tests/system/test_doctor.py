@@ -85,7 +85,9 @@ async def test_with_a_configuration_it_looks_at_the_agent_too(tmp_path: Path) ->
             text = site.config.read_text().replace("port = 0", f"port = {client.base_url.port}")
             site.config.write_text(text)
             assert (await unlock_when_rested(client, "k")).json()["outcome"] == "confirmed"
-            running = checks(await doctor(bus, "--json", "--config", str(site.config)))
+            told = ("--json", "--config", str(site.config))
+            running = checks(await doctor(bus, *told, "--lock", "front", "--lock", "nowhere"))
+            assert site.opened == 1
         stopped = checks(await doctor(bus, "--json", "--config", str(site.config)))
         (tmp_path / "state/vault.key").write_bytes(bytes(32))
         (tmp_path / "local").write_text("0123456789abcdef")
@@ -97,6 +99,9 @@ async def test_with_a_configuration_it_looks_at_the_agent_too(tmp_path: Path) ->
     names = ("configuration", "secrets", "state directory", "disk", "vault key", "cloud", "date")
     for name in (*names, "daemon", "cloud's front"):
         assert running[name]["level"] == "ok", running[name]
+    assert running["rehearsal of front"]["level"] == "ok", running
+    assert "instruction" in running["rehearsal of front"]["found"]
+    assert running["rehearsal of nowhere"]["level"] == "fail"
     assert stopped["daemon"]["level"] == "warn"
     assert stopped["vault key"]["found"].startswith("opens the ")
     assert not stopped["vault key"]["found"].startswith("opens the 0 ")
