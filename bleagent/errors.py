@@ -20,13 +20,19 @@ class ConfigError(AgentError):
     """The configuration cannot be used; names file, key, what was found and expected."""
 
     code = "config-invalid"
-    advice = "Correct the named key and start again."
+    advice = "Correct the named key, then start again or `systemctl reload bleagent`."
 
 
 class ConfigUnreadable(ConfigError):
-    """There is no such file, or it may not be read."""
+    """The file may not be read, or is none."""
 
     advice = "Name the configuration's file with --config, and see that this user may read it."
+
+
+class ConfigMissing(ConfigUnreadable):
+    """There is no such file."""
+
+    advice = "The service's is made by `sudo bleagent init`; name another with --config."
 
 
 class ConfigNotToml(ConfigError):

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from bleagent.cloud.settings import Signer, Transport
-from bleagent.errors import ConfigError, ConfigNotToml, ConfigUnreadable
+from bleagent.errors import ConfigError, ConfigMissing, ConfigNotToml, ConfigUnreadable
 from bleagent.policy import (
     CodeSource,
     DeviceRandom,
@@ -306,6 +306,8 @@ def load_config(path: Path) -> Config:
     """
     try:
         data = tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        raise ConfigMissing(f"{path}: there is no such file") from None
     except OSError as error:
         raise ConfigUnreadable(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

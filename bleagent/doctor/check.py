@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
+SET_THE_DATE = (
+    "timedatectl set-ntp true (NTP not supported? first: apt install systemd-timesyncd)\n"
+    "then: timedatectl status"
+)
+
 
 class Level(StrEnum):
     """How bad it is."""
@@ -43,8 +48,13 @@ class Report:
 
 
 def to_lines(check: Check) -> Iterator[str]:
-    """One line where all is well, else also what was expected and what mends it."""
-    yield f"{check.name}: {check.found}"
+    """One line where all is well, else also what was expected and what mends it.
+
+    Each is one line for a terminal, also where several things were found.
+    """
+    found, *others = check.found.splitlines() or [""]
+    yield f"{check.name}: {found}"
+    yield from (f"    {line}" for line in others)
     if check.level is Level.OK:
         return
     yield f"    expected  {check.expected}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from bleagent.errors import RadioUnavailable
 from bleagent.model import AdapterInfo
 
-from .check import Check, Report, fail, ok, warn
+from .check import SET_THE_DATE, Check, Report, fail, ok, warn
 
 OLDEST_BLUEZ = (5, 55)
 """What bleak needs."""
@@ -290,7 +290,7 @@ def clock(machine: Machine) -> list[Check]:
     found = "not synchronized; the cloud's time is used until it is"
     if not machine.names("/sys/class/rtc"):
         found += ", and after a cut of the power there is none (no RTC)"
-    return [warn("clock", found, expected, "timedatectl set-ntp true")]
+    return [warn("clock", found, expected, SET_THE_DATE)]
 
 
 _CHECKS: tuple[Callable[[Machine], list[Check]], ...] = (

@@ -12,7 +12,7 @@ from typing import TypeGuard
 
 from bleagent.errors import AgentError
 
-from .check import Check, fail, ok, warn
+from .check import SET_THE_DATE, Check, fail, ok, warn
 
 DAY = 86_400.0
 ENDS_SOON = 14 * DAY
@@ -170,12 +170,15 @@ def state_directory(site: Site) -> list[Check]:
     name, expected = "state directory", "there, and to be written by this user"
     if not state.there:
         mend = (
-            "the service makes it when it is started; by hand:\n"
-            f"install -d -m 700 -o bleagent -g bleagent {state.path}"
+            "nothing where systemd runs the agent: its first start makes it. Without systemd,\n"
+            f"as root: install -d -m 700 -o bleagent -g bleagent {state.path}"
         )
         return [warn(name, f"{state.path} is not there yet", expected, mend)]
     if not state.writable:
-        mend = f"chown -R bleagent: {state.path}   (or run this as the daemon's user)"
+        mend = (
+            "run this as the daemon's user: cd / && runuser -u bleagent -- bleagent doctor ...\n"
+            f"if it is so for him, too: chown -R bleagent: {state.path}"
+        )
         return [fail(name, f"{state.path} cannot be written", expected, mend)]
     checks = [ok(name, state.path, expected)]
     if state.moved:
@@ -268,9 +271,10 @@ def cloud(site: Site) -> list[Check]:
     if said.skew is not None:
         found, expected = f"{abs(said.skew):.0f} s from the cloud's", f"within {SKEW:.0f} s"
         good = abs(said.skew) <= SKEW
-        mend = "timedatectl set-ntp true (Debian: systemd-timesyncd); then: timedatectl status"
         name = "date"
-        checks.append(ok(name, found, expected) if good else fail(name, found, expected, mend))
+        checks.append(
+            ok(name, found, expected) if good else fail(name, found, expected, SET_THE_DATE)
+        )
     return checks
 
 

@@ -143,6 +143,8 @@ def _vault(config: Config, credentials: Path | None) -> AgentError | str | None:
             config.model_copy(update={"vault": looking}), credentials, new_nonce=lambda: bytes(12)
         )
         keys.vault(sealed)
+    except PermissionError:
+        return NotAllowed(f"{config.state_dir} cannot be looked at by this user")
     except AgentError as error:
         return error
     return f"opens the {len(sealed)} values that are sealed in the store"
@@ -184,7 +186,9 @@ def _is_service(socket: SocketFile | None) -> bool:
 
 
 def _socket(config: Config) -> SocketFile | None:
-    path = config.http.socket or (SERVICE_SOCKET if SERVICE_SOCKET.exists() else config.http_socket)
+    path = config.http.socket or (
+        SERVICE_SOCKET if os.access(SERVICE_SOCKET, os.F_OK) else config.http_socket
+    )
     if path is None:
         return None
     try:

@@ -720,10 +720,11 @@ def test_what_is_no_toml_is_said_with_its_line(tmp_path: Path) -> None:
     path.write_bytes(b"# T\xfcr\n")
     with pytest.raises(ConfigError, match="not UTF-8, expected TOML") as latin:
         load_config(path)
-    with pytest.raises(ConfigError, match="cannot be read: No such file") as gone:
+    with pytest.raises(ConfigError, match="there is no such file") as gone:
         load_config(tmp_path / "gone.toml")
     # No key was named.
     assert "named key" not in latin.value.advice + gone.value.advice
+    assert "sudo bleagent init" in gone.value.advice
 
 
 def test_a_misspelt_key_is_told_before_what_is_missing_because_of_it(tmp_path: Path) -> None:

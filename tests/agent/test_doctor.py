@@ -266,6 +266,17 @@ def test_what_is_well_takes_one_line_and_what_is_not_says_more() -> None:
     ]
 
 
+def test_two_mistakes_are_two_lines_and_not_one_with_a_sign_between() -> None:
+    good = Check(name="x", level=Level.OK, found="a\nb", expected="c")
+    assert list(to_lines(good)) == ["x: a", "    b"]
+
+
+def test_who_cannot_set_the_date_yet_is_told_what_is_missing() -> None:
+    told = Told()
+    del told.files[doctor.SYNCHRONIZED]
+    assert "apt install systemd-timesyncd" in told.check("clock").mend
+
+
 def test_programs_that_hold_the_adapter_are_named_with_what_ends_them() -> None:
     told = Told()
     told.files |= {

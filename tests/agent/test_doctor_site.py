@@ -112,6 +112,18 @@ def test_each_fault_is_told_once_with_what_mends_it(
     assert wrong[0].expected
 
 
+def test_a_state_directory_before_the_first_start_is_not_to_be_made_by_hand() -> None:
+    found = checks(replace(WELL, state=replace(STATE, there=False, writable=False)))
+    (told,) = [one for one in found if one.name == "state directory"]
+    assert told.mend.startswith("nothing where systemd runs the agent")
+
+
+def test_who_may_not_write_is_told_whom_to_be_before_whose_to_make_it() -> None:
+    found = checks(replace(WELL, state=replace(STATE, writable=False)))
+    (told,) = [one for one in found if one.name == "state directory"]
+    assert told.mend.startswith("run this as the daemon's user")
+
+
 def test_of_a_configuration_with_a_mistake_nothing_else_is_told() -> None:
     (found,) = checks(Site(path="/c", fault=ConfigError("/c: [http] port: found 0.5")))
     assert (found.level, found.found) == (Level.FAIL, "/c: [http] port: found 0.5")
@@ -236,8 +248,13 @@ def test_who_may_not_look_is_told_as_whom_to(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "exists", forbidden)
         found = site_look._vault(load_config(path), None)
-    assert isinstance(found, SecretError)
-    assert "runuser -u bleagent" in found.advice
+        elsewhere = load_config(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(site_look, "sealed_now", forbidden)
+        store = site_look._vault(elsewhere, None)
+    for told in (found, store):
+        assert isinstance(told, SecretError)
+        assert "runuser -u bleagent" in told.advice
 
 
 @pytest.mark.usefixtures("alone")

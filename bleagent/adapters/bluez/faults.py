@@ -56,7 +56,10 @@ class BluetoothdMissing(RadioUnavailable):
 class BluetoothdSilent(RadioUnavailable):
     """bluetoothd does not answer in time."""
 
-    advice = "Restart it: `systemctl restart bluetooth.service`."
+    advice = (
+        "Restart it: `systemctl restart bluetooth.service`. Without an adapter it does not run: "
+        "`bleagent doctor` says whether the kernel has one."
+    )
 
 
 class NoAdapter(RadioUnavailable):
