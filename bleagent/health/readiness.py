@@ -39,6 +39,12 @@ LATELY = 60.0
 """Seconds: an adapter that heard a lock since then works, be its scan paused at the moment."""
 
 
+class VirtualLockAway(RadioUnavailable):
+    """Nobody is where [radio] socket says that a lock is; no adapter has a part in it."""
+
+    advice = "Start `bleagent simulate lock`, or take [radio] socket out and restart the agent."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """How one part is. ``facts`` are what is known of it beside that, ready to be shown."""
@@ -191,7 +197,7 @@ class Readiness:
         air = self._of.air()
         if air is None:
             wrong = self._of.nobody()
-            trouble = () if wrong is None else (Trouble.by(RadioUnavailable(wrong)),)
+            trouble = () if wrong is None else (Trouble.by(VirtualLockAway(wrong)),)
             return Part(wrong=trouble, shuts=True)
         adapters = air.adapters
         facts = {

@@ -14,7 +14,15 @@ from bleagent.adapters.sqlite_store import SqliteStore, StateDirectory
 from bleagent.adapters.sqlite_store.ledger import RESERVE
 from bleagent.cloud.client import CloudEvent
 from bleagent.errors import OutboxFull, StoreError, StoreFull, StoreTooNew
-from bleagent.health.readiness import LATELY, LOOK, PATIENCE, Part, Readiness, shut_by
+from bleagent.health.readiness import (
+    LATELY,
+    LOOK,
+    PATIENCE,
+    Part,
+    Readiness,
+    VirtualLockAway,
+    shut_by,
+)
 from bleagent.health.watches import MENDED_AFTER, CloudWatch, RecordWatch
 from bleagent.radio.airtime import AdapterAir, RadioAir
 from bleagent.records.outbox import Carrier
@@ -109,6 +117,7 @@ def test_the_radio_is_well_if_an_adapter_listens_or_has_heard_somebody(
 def test_a_virtual_lock_that_was_not_there_is_said() -> None:
     found = part("radio", nobody=lambda: "no lock answers")
     assert (codes(found), found.wrong[0].detail) == (["radio-unavailable"], "no lock answers")
+    assert "bleagent simulate lock" in found.wrong[0].advice
 
 
 def test_a_store_that_was_damaged_is_said_until_somebody_has_looked() -> None:
@@ -426,7 +435,7 @@ def test_anybody_is_told_whether_and_who_may_read_is_told_what() -> None:
                 {
                     "code": "radio-unavailable", "detail": "no lock answers",
                     "since": "2023-11-14T22:13:20.000+00:00",
-                    "advice": "Check the adapter and bluetoothd.",
+                    "advice": VirtualLockAway.advice,
                 }
             ],
         }  # fmt: skip
