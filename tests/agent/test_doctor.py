@@ -118,14 +118,6 @@ def test_no_bluetoothd() -> None:
     assert told.checks("adapter") == []  # one fault is told once
 
 
-def test_without_an_adapter_nobody_is_sent_to_restart_bluetoothd() -> None:
-    told = Told(stack=Stack(fault=RadioUnavailable("no answer")))
-    del told.files["/sys/class/bluetooth/hci0/x"]
-    check = told.check("bluetoothd")
-    assert (check.level, "restart" in check.mend) == ("fail", False)
-    assert "first the kernel's adapter" in check.mend
-
-
 def test_d_bus_that_does_not_let_us_is_told_with_the_file_that_would() -> None:
     told = Told(stack=Stack(fault=RadioUnavailable("rejected"), denied=True))
     check = told.check("bluetoothd")
