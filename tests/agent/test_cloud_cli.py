@@ -206,7 +206,7 @@ def test_a_way_that_there_is_not_is_told(tmp_path: Path) -> None:
 def test_a_configuration_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     said = run("call", "timer.currentTime", "-c", str(tmp_path / "none.toml"))
     assert said.exit_code == 2
-    assert "cannot be read" in said.stderr
+    assert "there is no such file" in said.stderr
 
 
 # -- what is answered

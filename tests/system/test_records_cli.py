@@ -313,7 +313,8 @@ async def test_what_is_wrong_with_the_daemon_is_said_in_words(tmp_path: Path) ->
     assert b"http.token: found nothing" in unusable.stderr
     assert b"it is not said which daemon to ask" in unnamed.stderr
     assert b"Write it as TOML" in no_toml.stderr
-    assert b"Name the configuration's file with --config" in gone.stderr
+    assert b"there is no such file" in gone.stderr
+    assert b"name another with --config" in gone.stderr
     for one in (no_toml, gone):
         assert b"named key" not in one.stderr
     for one in (wrong, away, unusable, unnamed, no_toml, gone):
