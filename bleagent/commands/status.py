@@ -24,7 +24,7 @@ def status(
 
     Exit status: 0 ready, 1 doors stay shut, 2 the daemon could not be asked.
     """
-    from .daemon_client import DaemonClient, find_daemon  # noqa: PLC0415
+    from .daemon_client import SERVICE_CONFIG, DaemonClient, find_daemon  # noqa: PLC0415
     from .status_screen import to_lines  # noqa: PLC0415
 
     other = None
@@ -33,6 +33,9 @@ def status(
             with DaemonClient(find_daemon(config, url, token_file)) as client:
                 ready, locks = client.readiness(), client.locks()
         except AgentError as error:
+            # Of another daemon than the service, that one's state would be a lie.
+            if url is not None or config not in (None, SERVICE_CONFIG):
+                raise
             ready, locks, other = *_by_the_service(error), error
     except AgentError as error:
         for line in f"{error}\n{error.advice}".splitlines():

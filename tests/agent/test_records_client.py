@@ -185,6 +185,11 @@ def test_status_asks_the_service_whose_file_says_something_else(
     monkeypatch.setattr(DaemonClient, "readiness", readiness)
     monkeypatch.setattr(DaemonClient, "locks", lambda _: {"locks": []})
     config = configured(tmp_path, wrong)
+    another = CliRunner().invoke(app, ["status", "--config", str(config)])
+    assert (another.exit_code, another.stdout) == (2, "")  # of another daemon it is no answer
+    monkeypatch.setattr(daemon_client, "SERVICE_CONFIG", config)
+    at = ["--config", str(config), "--url", "http://127.0.0.1:1"]
+    assert CliRunner().invoke(app, ["status", *at]).exit_code == 2
     done = CliRunner().invoke(app, ["status", "--config", str(config)])
     assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "ready: doors can be opened")
     assert "runs by another configuration" in done.stderr
